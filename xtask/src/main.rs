@@ -1,0 +1,114 @@
+//! The project's chores. `cargo xtask check` is the one check that developers and CI run: format,
+//! clippy, crate edges, documentation, and every test (that all presets parse is one of them).
+
+use std::process::{Command, ExitCode};
+
+/// The libraries and the binary, left to right: a crate may use any to its left.
+const CRATES: [&str; 4] = ["aet-geometry", "aet-data", "aet-learn", "aet"];
+
+/// Crates that only one of ours may name, and which one.
+const OWNED: [(&str, &str); 4] = [
+    ("burn", "aet-learn"),
+    ("clap", "aet"),
+    ("anyhow", "aet"),
+    ("tracing-subscriber", "aet"),
+];
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("check") => check(),
+        Some("edges") => edges(),
+        _ => Err("usage: cargo xtask check | edges".to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything, cheapest first.
+fn check() -> Result<(), String> {
+    cargo("fmt --all -- --check", &[])?;
+    edges()?;
+    cargo(
+        "clippy --workspace --all-targets --locked -- -D warnings",
+        &[],
+    )?;
+    cargo(
+        "doc --workspace --no-deps --locked",
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    if succeeds("nextest --version") {
+        cargo("nextest run --workspace --locked", &[])?;
+        // nextest leaves the examples in the documentation out.
+        cargo("test --workspace --doc --locked", &[])
+    } else {
+        cargo("test --workspace --locked", &[])
+    }
+}
+
+/// Checks that the crates stand in a line and that each owned crate is named where it belongs.
+fn edges() -> Result<(), String> {
+    for (place, name) in CRATES.iter().enumerate() {
+        let direct = direct_dependencies(name)?;
+        for right in &CRATES[place + 1..] {
+            if direct.iter().any(|found| found == right) {
+                return Err(format!("{name} uses {right}, which stands to its right"));
+            }
+        }
+        for (owned, owner) in OWNED {
+            if *name != owner && direct.iter().any(|found| found == owned) {
+                return Err(format!("{name} names {owned}; only {owner} may"));
+            }
+        }
+    }
+    println!("crate edges: {}", CRATES.join(" <- "));
+    Ok(())
+}
+
+/// Names of the direct dependencies of one of our crates, for building and testing.
+fn direct_dependencies(name: &str) -> Result<Vec<String>, String> {
+    let output = Command::new("cargo")
+        .args(["tree", "--locked", "--depth", "1", "--prefix", "none"])
+        .args(["--edges", "normal,build,dev", "--package", name])
+        .output()
+        .map_err(|error| format!("cargo tree: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "cargo tree --package {name} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(lines
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_string)
+        .collect())
+}
+
+/// Runs `cargo` with these words, its output shown.
+fn cargo(words: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+    println!("> cargo {words}");
+    let status = Command::new("cargo")
+        .args(words.split(' '))
+        .envs(environment.iter().copied())
+        .status()
+        .map_err(|error| format!("cargo {words}: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("cargo {words} failed"))
+}
+
+/// Whether a cargo command is there and works.
+fn succeeds(words: &str) -> bool {
+    Command::new("cargo")
+        .args(words.split(' '))
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
