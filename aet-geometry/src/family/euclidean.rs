@@ -1,0 +1,85 @@
+//! The Euclidean family: rotation and translation. [`Similarity`](super::Similarity) at scale 1.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::rigid::Motion;
+use super::{FamilyError, Sampled, TransformationFamily, check};
+use crate::homography::Homography;
+
+pub(super) const NAME: &str = "euclidean";
+
+const TARGET_NAMES: [&str; 4] = ["cos_rotation", "sin_rotation", "x_shift", "y_shift"];
+
+/// The content of the image is rotated about the middle `(width/2, height/2)`, then shifted; the
+/// angle and the shift along each axis are drawn uniformly, each on its own.
+///
+/// The target is the cosine and the sine of the rotation, and the shift along x and y over the
+/// largest possible (`translation * side`): all within [-1, 1].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Euclidean {
+    /// Largest rotation either way, in degrees: 180.
+    pub rotation_deg: f64,
+    /// Largest shift along an axis, as a fraction of that side of the image: 0.2.
+    pub translation: f64,
+}
+
+impl Default for Euclidean {
+    fn default() -> Self {
+        Self {
+            rotation_deg: 180.0,
+            translation: 0.2,
+        }
+    }
+}
+
+impl TransformationFamily for Euclidean {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn target_names(&self) -> Vec<&'static str> {
+        TARGET_NAMES.to_vec()
+    }
+
+    fn target_len(&self) -> usize {
+        TARGET_NAMES.len()
+    }
+
+    fn tanh_decoder(&self) -> bool {
+        true
+    }
+
+    fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
+        let (motion, target) =
+            Motion::sample(rng, self.rotation_deg, self.translation, [height, width]);
+        Sampled {
+            source_from_output: motion.source_from_output(height, width),
+            target: target.map(|value| value as f32).to_vec(),
+        }
+    }
+
+    fn source_from_output(
+        &self,
+        target: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Result<Homography, FamilyError> {
+        let [cos, sin, x, y] = check::target(self, target)?;
+        let motion = Motion {
+            direction: [cos, sin],
+            scale: 1.0,
+            shift_px: [
+                x * self.translation * width as f64,
+                y * self.translation * height as f64,
+            ],
+        };
+        Ok(motion.source_from_output(height, width))
+    }
+
+    fn validate(&self) -> Result<(), FamilyError> {
+        check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
+        check::within(NAME, "translation", self.translation, [0.0, 1.0])
+    }
+}
