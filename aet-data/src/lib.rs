@@ -1,0 +1,69 @@
+//! Image sources, decoding, augmentation and the deterministic pair loader.
+//!
+//! The data path of this crate, one module an arrow:
+//!
+//! 1. [`source`]: reads an image by its index, encoded or as pixels, from Parquet files, CIFAR
+//!    binary files, folders of images, or a generator of shapes;
+//! 2. [`cache`]: decodes a whole set once, into one block of memory ([`ImageSet`]);
+//! 3. [`augment`]: random crop and flip;
+//! 4. [`pipeline`]: what an item becomes, such as a pair of views and the transformation between
+//!    them ([`PairPipeline`]);
+//! 5. [`loader`]: batches of an epoch, made by worker threads ([`Loader`], [`HostBatch`]).
+//!
+//! Everything random is drawn from generators made by [`random`], which depend on (seed, epoch,
+//! index, purpose) alone.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use aet_data::{
+//!     Augment, EpochPlan, ImageSet, Loader, Location, Normalisation, Order, PairPipeline,
+//!     ShapesConfig, Split,
+//! };
+//! use aet_geometry::Family;
+//!
+//! let location = Location::Shapes(ShapesConfig { train: 20, ..ShapesConfig::default() });
+//! let source = aet_data::open(&location, Split::Train)?;
+//! let set = Arc::new(ImageSet::load(source.as_ref(), None, 1, &|_, _| {})?);
+//! let pairs = Arc::new(PairPipeline {
+//!     augment: Augment { crop_padding: 4, horizontal_flip: true },
+//!     family: Family::default_of("projective")?,
+//!     fill: [0; 3],
+//!     normalisation: Normalisation::default(),
+//! });
+//! let plan = EpochPlan {
+//!     seed: 1,
+//!     epoch: 0,
+//!     batch_size: 8,
+//!     order: Order::Shuffled,
+//!     drop_last: true,
+//!     first_step: 0,
+//! };
+//! for batch in Loader::epoch(set, pairs, plan, 1)? {
+//!     assert_eq!(batch.view_shape, [8, 3, 32, 32]);
+//!     assert_eq!(batch.views.len(), 2);
+//!     assert_eq!(batch.targets.len(), 8 * 8);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod augment;
+pub mod batch;
+pub mod cache;
+pub mod decode;
+pub mod error;
+pub mod loader;
+pub mod normalise;
+pub mod pipeline;
+pub mod random;
+pub mod source;
+
+pub use augment::Augment;
+pub use batch::HostBatch;
+pub use cache::ImageSet;
+pub use error::DataError;
+pub use loader::{EpochBatches, EpochPlan, Loader, Order, Recycler, steps_per_epoch};
+pub use normalise::Normalisation;
+pub use pipeline::{ItemContext, ItemPipeline, PairPipeline, ViewPipeline};
+pub use source::{
+    FORMATS, Location, Payload, RawSample, ShapesConfig, Source, Split, hold_out, open,
+};

@@ -1,0 +1,334 @@
+//! The loader: batches of an epoch, made by worker threads, delivered in order.
+//!
+//! Worker `w` of `n` makes the steps `w, w + n, w + 2n, ...` and sends them through a channel of
+//! its own that holds a few batches; the reader takes from the channels in turn. So batches come
+//! in step order without a queue to sort, memory is bounded, and no thread waits for a lock. What
+//! is in a batch depends on seed, epoch and item index alone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::batch::HostBatch;
+use crate::cache::ImageSet;
+use crate::error::DataError;
+use crate::pipeline::{ItemContext, ItemPipeline};
+use crate::random::{Purpose, generator, permutation};
+
+/// Batches that a worker may have finished before the reader asks for them.
+const AHEAD_PER_WORKER: usize = 2;
+
+/// In which order an epoch goes through the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// A new random order each epoch.
+    #[default]
+    Shuffled,
+    /// From the first image to the last.
+    Sequential,
+}
+
+/// Which batches an epoch is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochPlan {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the epoch, from 0.
+    pub epoch: u64,
+    /// Items in a batch; the last one of an epoch may be smaller.
+    pub batch_size: usize,
+    /// Shuffled or not.
+    pub order: Order,
+    /// Leave out a last batch that is not full.
+    pub drop_last: bool,
+    /// Step to begin with; above 0 to resume in the middle of an epoch.
+    pub first_step: usize,
+}
+
+/// Batches in an epoch over `count` items; 0 for a `batch_size` of 0.
+pub fn steps_per_epoch(count: usize, batch_size: usize, drop_last: bool) -> usize {
+    match (batch_size, drop_last) {
+        (0, _) => 0,
+        (_, true) => count / batch_size,
+        (_, false) => count.div_ceil(batch_size),
+    }
+}
+
+/// Makes epochs of batches; see [`Loader::epoch`].
+#[derive(Debug, Clone, Copy)]
+pub struct Loader;
+
+impl Loader {
+    /// The batches of one epoch, in step order.
+    ///
+    /// `workers` threads make whole batches ahead of the reader, at most a few each; they end and
+    /// are joined when the iterator is dropped. With 0 workers, the calling thread makes each
+    /// batch as it asks for it. A batch is the same with any number of workers and from any
+    /// `first_step`. There is no batch where `first_step` lies past the end, or where `drop_last`
+    /// leaves none.
+    ///
+    /// # Errors
+    /// When the set is empty or the batch size is 0.
+    pub fn epoch(
+        set: Arc<ImageSet>,
+        pipeline: Arc<dyn ItemPipeline>,
+        plan: EpochPlan,
+        workers: usize,
+    ) -> Result<EpochBatches, DataError> {
+        if set.is_empty() {
+            return Err(DataError::invalid(
+                "the number of images",
+                0,
+                "at least 1 to make batches",
+            ));
+        }
+        if plan.batch_size == 0 {
+            return Err(DataError::invalid("the batch size", 0, "at least 1"));
+        }
+        let steps = steps_per_epoch(set.len(), plan.batch_size, plan.drop_last);
+        let work = Arc::new(Work {
+            order: order_of(&plan, set.len()),
+            set,
+            pipeline,
+            steps,
+            stopped: AtomicBool::new(false),
+            spare: Spare::default(),
+            plan,
+        });
+        Ok(EpochBatches::start(work, workers))
+    }
+}
+
+fn order_of(plan: &EpochPlan, count: usize) -> Option<Vec<usize>> {
+    match plan.order {
+        Order::Sequential => None,
+        Order::Shuffled => {
+            let mut rng = generator(plan.seed, plan.epoch, 0, Purpose::Shuffle);
+            Some(permutation(&mut rng, count))
+        }
+    }
+}
+
+/// All that is needed to make any batch of the epoch.
+struct Work {
+    set: Arc<ImageSet>,
+    pipeline: Arc<dyn ItemPipeline>,
+    plan: EpochPlan,
+    /// `None` = sequential.
+    order: Option<Vec<usize>>,
+    steps: usize,
+    stopped: AtomicBool,
+    spare: Spare,
+}
+
+/// Batches given back by the reader, whose memory is used again.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<HostBatch>>>);
+
+impl Spare {
+    fn take(&self) -> HostBatch {
+        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.pop().unwrap_or_default()
+    }
+
+    fn put(&self, batch: HostBatch) {
+        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.push(batch);
+    }
+}
+
+impl Work {
+    fn context(&self) -> ItemContext {
+        ItemContext::new(self.plan.seed, self.plan.epoch, 0)
+    }
+
+    /// Makes the batch of `step`.
+    fn batch(&self, step: usize, context: &mut ItemContext) -> HostBatch {
+        let first = step * self.plan.batch_size;
+        let end = (first + self.plan.batch_size).min(self.set.len());
+        let [height, width] = (self.pipeline).view_size(self.set.height(), self.set.width());
+        let shape = [end - first, 3, height, width];
+        let mut batch = self.spare.take();
+        batch.reshape(self.pipeline.views(), shape, self.pipeline.target_len());
+        batch.epoch = self.plan.epoch;
+        batch.step = step;
+        let positions = first..end;
+        match &self.order {
+            Some(order) => batch.indices.extend_from_slice(&order[positions]),
+            None => batch.indices.extend(positions),
+        }
+        let labels = batch.indices.iter().map(|&index| self.set.label(index));
+        batch.labels.extend(labels);
+        self.fill(&mut batch, context);
+        batch
+    }
+
+    /// Makes the views and targets of the items that `batch` names.
+    fn fill(&self, batch: &mut HostBatch, context: &mut ItemContext) {
+        let view_len: usize = batch.view_shape[1..].iter().product();
+        let mut rest: Vec<&mut [f32]> = batch.views.iter_mut().map(Vec::as_mut_slice).collect();
+        let mut views: Vec<&mut [f32]> = Vec::with_capacity(rest.len());
+        let mut targets = batch.targets.as_mut_slice();
+        for &index in &batch.indices {
+            views.clear();
+            for view in &mut rest {
+                let (now, later) = std::mem::take(view).split_at_mut(view_len);
+                views.push(now);
+                *view = later;
+            }
+            let (target, later) = targets.split_at_mut(batch.target_len);
+            targets = later;
+            context.set_index(index);
+            let image = self.set.image(index);
+            self.pipeline.make(image, context, &mut views, target);
+        }
+    }
+
+    /// What worker `number` of `workers` does.
+    fn run(&self, number: usize, workers: usize, sender: &SyncSender<HostBatch>) {
+        let mut context = self.context();
+        let steps = (self.plan.first_step..self.steps)
+            .skip(number)
+            .step_by(workers);
+        for step in steps {
+            if self.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            if sender.send(self.batch(step, &mut context)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The batches of an epoch; made by [`Loader::epoch`].
+pub struct EpochBatches {
+    work: Arc<Work>,
+    next_step: usize,
+    maker: Maker,
+}
+
+enum Maker {
+    /// The thread that reads.
+    Reader(Box<ItemContext>),
+    Workers(Vec<Worker>),
+}
+
+struct Worker {
+    /// `None` once the reader has gone.
+    batches: Option<Receiver<HostBatch>>,
+    /// `None` once joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EpochBatches {
+    fn start(work: Arc<Work>, workers: usize) -> Self {
+        let next_step = work.plan.first_step;
+        let workers = workers.min(work.steps.saturating_sub(next_step));
+        let maker = if workers == 0 {
+            Maker::Reader(Box::new(work.context()))
+        } else {
+            Maker::Workers(
+                (0..workers)
+                    .map(|number| Worker::start(&work, number, workers))
+                    .collect(),
+            )
+        };
+        Self {
+            work,
+            next_step,
+            maker,
+        }
+    }
+
+    /// Takes batches back, so that those still to come use their memory again. A loop that copies
+    /// its batches saves the clearing of new memory with it; the others need not care.
+    pub fn recycler(&self) -> Recycler {
+        Recycler(self.work.spare.clone())
+    }
+
+    /// Steps in the whole epoch, from step 0.
+    pub fn steps(&self) -> usize {
+        self.work.steps
+    }
+}
+
+/// Takes batches back; see [`EpochBatches::recycler`].
+#[derive(Clone)]
+pub struct Recycler(Spare);
+
+impl Recycler {
+    /// Gives the memory of `batch` to a batch that is still to come.
+    pub fn recycle(&self, batch: HostBatch) {
+        self.0.put(batch);
+    }
+}
+
+impl Iterator for EpochBatches {
+    type Item = HostBatch;
+
+    fn next(&mut self) -> Option<HostBatch> {
+        if self.next_step >= self.work.steps {
+            return None;
+        }
+        let step = self.next_step;
+        self.next_step += 1;
+        match &mut self.maker {
+            Maker::Reader(context) => Some(self.work.batch(step, context)),
+            Maker::Workers(workers) => {
+                let turn = (step - self.work.plan.first_step) % workers.len();
+                Some(workers[turn].receive())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.work.steps.saturating_sub(self.next_step);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for EpochBatches {}
+
+impl Drop for EpochBatches {
+    fn drop(&mut self) {
+        self.work.stopped.store(true, Ordering::Relaxed);
+        let Maker::Workers(workers) = &mut self.maker else {
+            return;
+        };
+        for worker in workers.iter_mut() {
+            worker.batches = None;
+        }
+        for worker in workers {
+            if let Some(thread) = worker.thread.take() {
+                // A panic of a batch that nobody has read is nobody's loss.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn start(work: &Arc<Work>, number: usize, workers: usize) -> Self {
+        let (sender, batches) = sync_channel(AHEAD_PER_WORKER);
+        let work = Arc::clone(work);
+        let thread = std::thread::spawn(move || work.run(number, workers, &sender));
+        Self {
+            batches: Some(batches),
+            thread: Some(thread),
+        }
+    }
+
+    /// The next batch of this worker; a panic in the worker goes on in the reader.
+    fn receive(&mut self) -> HostBatch {
+        let received = self.batches.as_ref().map(Receiver::recv);
+        if let Some(Ok(batch)) = received {
+            return batch;
+        }
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            _ => panic!("a worker ended before its last batch"),
+        }
+    }
+}

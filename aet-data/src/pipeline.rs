@@ -1,0 +1,170 @@
+//! What becomes of one item of a set: [`ItemPipeline`], and the two that need nothing but
+//! geometry. A pretext task with other views brings its own.
+
+use aet_geometry::{Family, RgbImage, RgbView, warp_into};
+
+use crate::augment::Augment;
+use crate::normalise::Normalisation;
+use crate::random::{ItemRng, Purpose, generator};
+
+/// Which item is being made, and the memory that is used again from item to item.
+#[derive(Debug, Clone)]
+pub struct ItemContext {
+    seed: u64,
+    epoch: u64,
+    index: usize,
+    images: [RgbImage; 2],
+}
+
+impl ItemContext {
+    /// The context of item `index` of `epoch` in a run with `seed`.
+    pub fn new(seed: u64, epoch: u64, index: usize) -> Self {
+        Self {
+            seed,
+            epoch,
+            index,
+            images: std::array::from_fn(|_| RgbImage::filled(0, 0, [0; 3])),
+        }
+    }
+
+    /// Moves on to another item, keeping the memory.
+    pub fn set_index(&mut self, index: usize) {
+        self.index = index;
+    }
+
+    /// Index of the item in its set.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The generator of this item for `purpose`; the same one however often it is asked for.
+    pub fn generator(&self, purpose: Purpose) -> ItemRng {
+        generator(self.seed, self.epoch, self.index as u64, purpose)
+    }
+
+    /// Two images of `size` (height, width) with any content, to work in; their memory is kept for
+    /// the next item.
+    pub fn images(&mut self, [height, width]: [usize; 2]) -> [&mut RgbImage; 2] {
+        self.images.each_mut().map(|image| {
+            if [image.height(), image.width()] != [height, width] {
+                *image = RgbImage::filled(height, width, [0; 3]);
+            }
+            image
+        })
+    }
+}
+
+/// What one item of the set becomes in a batch; one implementation a pretext task.
+pub trait ItemPipeline: Send + Sync {
+    /// Images made of one item: pairs give 2.
+    fn views(&self) -> usize;
+
+    /// Numbers in the target of one item; 0 = no target.
+    fn target_len(&self) -> usize;
+
+    /// Height and width of a view, in pixels, for items of `height` x `width`.
+    fn view_size(&self, height: usize, width: usize) -> [usize; 2] {
+        [height, width]
+    }
+
+    /// Makes the views, each normalised f32 `[3, height, width]`, and the target of one item.
+    ///
+    /// `views` holds [`views`](Self::views) slices, `target` [`target_len`](Self::target_len)
+    /// numbers; all of them are to be written. Random choices come from
+    /// [`ItemContext::generator`] only, so that they depend on seed, epoch and index alone.
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        target: &mut [f32],
+    );
+}
+
+/// Pairs for auto-encoding transformations: the augmented image x, its transform t(x), and the
+/// normalised target of t.
+#[derive(Debug, Clone)]
+pub struct PairPipeline {
+    /// What both views share.
+    pub augment: Augment,
+    /// What t is sampled from.
+    pub family: Family,
+    /// Colour of what t reads from outside the image.
+    pub fill: [u8; 3],
+    /// Applied to both views.
+    pub normalisation: Normalisation,
+}
+
+impl ItemPipeline for PairPipeline {
+    fn views(&self) -> usize {
+        2
+    }
+
+    fn target_len(&self) -> usize {
+        self.family.target_len()
+    }
+
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        target: &mut [f32],
+    ) {
+        let (height, width) = (image.height(), image.width());
+        let mut augment_rng = context.generator(Purpose::Augment);
+        let mut transform_rng = context.generator(Purpose::Transform);
+        let [augmented, warped] = context.images([height, width]);
+        let original = if self.augment.is_identity() {
+            image
+        } else {
+            let output = augmented.view_mut();
+            self.augment.apply_into(image, &mut augment_rng, output);
+            augmented.view()
+        };
+        let sampled = self.family.sample(&mut transform_rng, height, width);
+        let map = &sampled.source_from_output;
+        warp_into(original, map, warped.view_mut(), self.fill);
+        let normaliser = self.normalisation.prepare();
+        normaliser.apply_into(original, views[0]);
+        normaliser.apply_into(warped.view(), views[1]);
+        target.copy_from_slice(&sampled.target);
+    }
+}
+
+/// One augmented view and no target: for probes and embedding.
+#[derive(Debug, Clone)]
+pub struct ViewPipeline {
+    /// With the default one, images stay as they are.
+    pub augment: Augment,
+    /// Applied to the view.
+    pub normalisation: Normalisation,
+}
+
+impl ItemPipeline for ViewPipeline {
+    fn views(&self) -> usize {
+        1
+    }
+
+    fn target_len(&self) -> usize {
+        0
+    }
+
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        _target: &mut [f32],
+    ) {
+        let normaliser = self.normalisation.prepare();
+        if self.augment.is_identity() {
+            return normaliser.apply_into(image, views[0]);
+        }
+        let mut rng = context.generator(Purpose::Augment);
+        let [augmented, _] = context.images([image.height(), image.width()]);
+        let output = augmented.view_mut();
+        self.augment.apply_into(image, &mut rng, output);
+        normaliser.apply_into(augmented.view(), views[0]);
+    }
+}

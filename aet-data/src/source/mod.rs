@@ -1,0 +1,239 @@
+//! Where images come from: [`Source`], one implementation a format, and [`open`], which tells the
+//! format from what is at a path.
+//!
+//! A format is one file here, one row of [`FORMATS`], and one arm in [`open`].
+
+pub mod cifar;
+pub mod folder;
+pub mod parquet;
+pub mod shapes;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use aet_geometry::RgbImage;
+
+use crate::error::DataError;
+use crate::random::{Purpose, generator, permutation};
+pub use shapes::ShapesConfig;
+
+/// What one image of a set is made of before decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawSample {
+    /// Where it came from: a path, or a file and the row in it.
+    pub name: String,
+    /// The image.
+    pub payload: Payload,
+    /// Its class, if known.
+    pub label: Option<u32>,
+}
+
+/// An image before decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// The bytes of a JPEG or PNG file.
+    Encoded(Vec<u8>),
+    /// Pixels that need no decoding.
+    Pixels(RgbImage),
+}
+
+/// A set of images, read by index, from any thread.
+pub trait Source: Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// Whether there is no image.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Image `index`, from 0.
+    ///
+    /// # Errors
+    /// When the image cannot be read, or `index` lies outside the set.
+    fn read(&self, index: usize) -> Result<RawSample, DataError>;
+
+    /// Name of every class, in the order of the labels; empty for a set without labels.
+    fn class_names(&self) -> &[String];
+
+    /// Name of the format, as in [`FORMATS`].
+    fn format(&self) -> &'static str;
+}
+
+impl fmt::Debug for dyn Source + '_ {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} images", self.format(), self.len())
+    }
+}
+
+/// The formats: name, and one line about each.
+pub const FORMATS: &[(&str, &str)] = &[
+    (
+        parquet::FORMAT,
+        "Hugging Face Parquet, train-*.parquet and test-*.parquet, or one file",
+    ),
+    (
+        cifar::FORMAT_10,
+        "CIFAR-10 binary version, data_batch_*.bin and test_batch.bin, or one file",
+    ),
+    (
+        cifar::FORMAT_100,
+        "CIFAR-100 binary version, train.bin and test.bin, fine labels, or one file",
+    ),
+    (
+        folder::FORMAT,
+        "JPEG and PNG files, one sub-folder a class or none, in train/ and test/ or val/, or one set",
+    ),
+    (
+        shapes::FORMAT,
+        "built-in generated images of 10 shapes, 32x32; named `shapes` in the place of a path",
+    ),
+];
+
+/// What a user names: a path, whose format is detected, or the built-in shapes.
+///
+/// As text, `shapes` is the latter; for a folder of that name, write `./shapes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// The built-in generated set.
+    Shapes(ShapesConfig),
+    /// A file or folder.
+    Path(PathBuf),
+}
+
+impl FromStr for Location {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            shapes::FORMAT => Self::Shapes(ShapesConfig::default()),
+            path => Self::Path(PathBuf::from(path)),
+        })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shapes(_) => formatter.write_str(shapes::FORMAT),
+            Self::Path(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// Part of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// Images to train on.
+    Train,
+    /// Images to test on; a validation split counts as one where there is no other.
+    Test,
+}
+
+impl Split {
+    /// `train` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+
+    /// The names that this split goes by on disk, best first.
+    pub(crate) fn names_on_disk(self) -> &'static [&'static str] {
+        match self {
+            Self::Train => &["train"],
+            Self::Test => &["test", "val", "valid", "validation"],
+        }
+    }
+}
+
+/// Opens one split of the set at `location`.
+///
+/// A single `.parquet` or `.bin` file is the training split, whatever its name, and has no test
+/// split, so that no image is ever trained and tested on; nor has a folder of images without
+/// `train/` and `test/` in it.
+///
+/// # Errors
+/// When nothing there looks like a set, the split is missing
+/// ([`is_no_split`](DataError::is_no_split)), or a file in it is broken.
+pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataError> {
+    let path = match location {
+        Location::Shapes(config) => return shapes::open(config, split),
+        Location::Path(path) => path,
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| DataError::io(path, error))?;
+    if metadata.is_file() {
+        return open_file(path, split);
+    }
+    let names = file_names(path)?;
+    if parquet::matches(&names) {
+        return parquet::open(path, &names, split);
+    }
+    if let Some(kind) = cifar::kind_of(&names) {
+        return cifar::open(path, kind, &names, split);
+    }
+    folder::open(path, split)
+}
+
+fn open_file(path: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("parquet" | "bin") if split == Split::Test => Err(no_split(path, split)),
+        Some("parquet") => Ok(Box::new(parquet::ParquetSource::new(
+            &[path.to_path_buf()],
+        )?)),
+        Some("bin") => Ok(Box::new(cifar::CifarSource::from_file(path)?)),
+        _ => Err(DataError::UnknownFormat {
+            path: path.to_path_buf(),
+            expected: "a .parquet file, a .bin file of CIFAR, or a folder".to_owned(),
+        }),
+    }
+}
+
+/// The names of what is in the folder `path`, sorted, without hidden ones.
+pub(crate) fn file_names(path: &Path) -> Result<Vec<String>, DataError> {
+    let fail = |error| DataError::io(path, error);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') {
+            names.push(name.into_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The error for a split that is not at `path`.
+pub(crate) fn no_split(path: &Path, split: Split) -> DataError {
+    let hint = match split {
+        Split::Train => "there are only test images here; name the folder or file above or beside",
+        Split::Test => "hold out a share of the training images, or add a test split",
+    };
+    DataError::NoSplit {
+        path: path.to_path_buf(),
+        split: split.name(),
+        hint: hint.to_owned(),
+    }
+}
+
+/// The name numbers that stand in for class names: "0", "1", ...
+pub(crate) fn numbered_classes(labels: impl Iterator<Item = u32>) -> Vec<String> {
+    let count = labels.max().map_or(0, |most| most + 1);
+    (0..count).map(|class| class.to_string()).collect()
+}
+
+/// Splits `count` images in two where there is no test split: (training, test) indices, both in
+/// rising order. The test part holds `share` of them, rounded (a share outside `[0, 1]` counts as
+/// the nearer end), chosen at random by `seed`.
+pub fn hold_out(count: usize, share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let held = (count as f64 * share.clamp(0.0, 1.0)).round() as usize;
+    let mut order = permutation(&mut generator(seed, 0, 0, Purpose::HoldOut), count);
+    let mut train = order.split_off(held.min(count));
+    order.sort_unstable();
+    train.sort_unstable();
+    (train, order)
+}
