@@ -1,0 +1,167 @@
+//! Checkpoints: everything that a run needs to go on as if it had never stopped. A checkpoint is a
+//! folder, written under a temporary name, flushed, then renamed, so that a crash at any instant
+//! leaves the last good one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::LearnError;
+use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Steps that are done, over the whole run; it fixes the schedule's position.
+    pub step: u64,
+    /// The epoch that is under way, counted from 0.
+    pub epoch: u64,
+    /// Steps that are done in it; it fixes the position in the data order.
+    pub step_in_epoch: u64,
+    /// Sum of the losses of those steps.
+    pub loss_sum: f64,
+    /// Seconds spent training so far.
+    pub seconds: f64,
+}
+
+/// What a checkpoint holds beside [`Progress`].
+pub struct TrainState<M: Module> {
+    /// The trained modules, on the training device.
+    pub model: M,
+    /// The optimiser with its state.
+    pub optimizer: ModuleOptimizer,
+    /// Where the run stands.
+    pub progress: Progress,
+}
+
+/// Writes `state` to `folder/<step>` and removes all but the `keep` newest checkpoints.
+///
+/// # Errors
+/// When the disk refuses; the earlier checkpoints are then still there.
+pub fn save<M: Module>(
+    folder: &Path,
+    state: &TrainState<M>,
+    keep: usize,
+) -> Result<PathBuf, LearnError> {
+    let name = format!("{:010}", state.progress.step);
+    let (draft, place) = (folder.join(format!(".draft-{name}")), folder.join(name));
+    if place.exists() {
+        return Ok(place);
+    }
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(|e| LearnError::io("remove", &draft, e))?;
+    }
+    fs::create_dir_all(&draft).map_err(|e| LearnError::io("create", &draft, e))?;
+    let weights = to_safetensors(&named_tensors(&state.model), None)?;
+    write_flushed(&draft.join("model.safetensors"), &weights)?;
+    let optimizer = state.optimizer.into_bytes().map_err(|error| {
+        let message = error.to_string();
+        LearnError::Weights { message }
+    })?;
+    write_flushed(&draft.join("optimizer.bpk"), &optimizer)?;
+    let progress = serde_json::to_vec_pretty(&state.progress)
+        .map_err(|e| LearnError::io("write", &draft, e.into()))?;
+    write_flushed(&draft.join("progress.json"), &progress)?;
+    flush_folder(&draft)?;
+    fs::rename(&draft, &place).map_err(|e| LearnError::io("rename", &draft, e))?;
+    flush_folder(folder)?;
+    let all = list(folder)?;
+    for old in &all[..all.len().saturating_sub(keep)] {
+        fs::remove_dir_all(old).map_err(|e| LearnError::io("remove", old, e))?;
+    }
+    Ok(place)
+}
+
+/// The checkpoints in `folder`, oldest first.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, LearnError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(|e| LearnError::io("read", folder, e))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| LearnError::io("read", folder, e))?;
+        let name = entry.file_name();
+        if name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads the checkpoint at `place` into `fresh`, a state as at the start of a run.
+///
+/// # Errors
+/// When a file is missing or damaged, or the weights do not fit.
+pub fn load<M: Module>(place: &Path, fresh: TrainState<M>) -> Result<TrainState<M>, LearnError> {
+    let path = place.join("model.safetensors");
+    let model = with_named_tensors(fresh.model, &read_safetensors(&path)?)?;
+    let path = place.join("optimizer.bpk");
+    let bytes = fs::read(&path).map_err(|e| LearnError::io("read", &path, e))?;
+    let optimizer = fresh
+        .optimizer
+        .from_bytes(Bytes::from_bytes_vec(bytes))
+        .map_err(|error| LearnError::Damaged {
+            path,
+            message: error.to_string(),
+        })?;
+    Ok(TrainState {
+        model,
+        optimizer,
+        progress: read_progress(place)?,
+    })
+}
+
+/// Where the run stood at the checkpoint at `place`.
+///
+/// # Errors
+/// When the file is missing or damaged.
+pub fn read_progress(place: &Path) -> Result<Progress, LearnError> {
+    let path = place.join("progress.json");
+    let text = fs::read(&path).map_err(|e| LearnError::io("read", &path, e))?;
+    serde_json::from_slice(&text).map_err(|error| LearnError::Damaged {
+        path,
+        message: error.to_string(),
+    })
+}
+
+/// Writes a file and waits until the disk has it.
+pub(crate) fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), LearnError> {
+    File::create(path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .map_err(|e| LearnError::io("write", path, e))
+}
+
+/// Replaces a file in one step: written under another name, flushed, renamed.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), LearnError> {
+    let draft = path.with_extension("draft");
+    write_flushed(&draft, bytes)?;
+    fs::rename(&draft, path).map_err(|e| LearnError::io("rename", &draft, e))?;
+    match path.parent() {
+        Some(parent) => flush_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Waits until the disk has the names in a folder.
+fn flush_folder(folder: &Path) -> Result<(), LearnError> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| LearnError::io("flush", folder, e))
+}

@@ -1,0 +1,331 @@
+//! The description of an experiment: what TOML and `--set` say ([`ExperimentConfig`]), and the
+//! checked form that alone starts work ([`Experiment`]).
+
+use std::ops::Deref;
+
+use aet_data::{Augment, Normalisation, ShapesConfig};
+use aet_geometry::Family;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::backbone::{BackboneConfig, find_tap};
+use crate::error::ConfigError;
+use crate::objective::ObjectiveConfig;
+use crate::optim::SgdConfig;
+use crate::probe::ProbeConfig;
+use crate::schedule::ScheduleConfig;
+
+/// Everything that decides what a run computes. Each field is a table or a key of the TOML.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// What the experiment is for, in a line.
+    #[serde(default)]
+    pub description: String,
+    /// Seed of everything random in the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// The images.
+    #[serde(default)]
+    pub data: DataConfig,
+    /// Random changes made to an image before its transformation.
+    #[serde(default)]
+    pub augment: Augment,
+    /// The family that transformations are sampled from.
+    pub transformation: Family,
+    /// How a transformed image is sampled.
+    #[serde(default)]
+    pub warp: WarpConfig,
+    /// The encoder.
+    #[serde(default)]
+    pub backbone: BackboneConfig,
+    /// What the encoder is trained for.
+    #[serde(default)]
+    pub objective: ObjectiveConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: SgdConfig,
+    /// The learning rate over the run.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// Length, batches and checkpoints of the run.
+    #[serde(default)]
+    pub training: TrainingConfig,
+    /// How the encoder is judged during and after the run.
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
+}
+
+/// The images of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// `shapes`, or the path of a data set.
+    pub path: String,
+    /// Height and width that images are brought to, in pixels; absent, they are taken as they are
+    /// and all have to be of one size.
+    pub image_size: Option<[usize; 2]>,
+    /// Share of the training images set aside for evaluation where the data has no test split.
+    pub hold_out: f64,
+    /// Mean and standard deviation of the channels, taken off and divided by.
+    pub normalisation: Normalisation,
+    /// Size and seed of the built-in set, used when `path = "shapes"`.
+    pub shapes: ShapesConfig,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: "shapes".into(),
+            image_size: None,
+            hold_out: 0.1,
+            normalisation: Normalisation::default(),
+            shapes: ShapesConfig::default(),
+        }
+    }
+}
+
+/// How a transformed image is sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WarpConfig {
+    /// Colour of output pixels that no source pixel falls on.
+    pub fill: [u8; 3],
+}
+
+impl Default for WarpConfig {
+    fn default() -> Self {
+        Self { fill: [128; 3] }
+    }
+}
+
+/// Length, batches and checkpoints of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Pairs in a batch.
+    pub batch_size: usize,
+    /// Threads that make batches; 0 makes them in the training thread.
+    pub workers: usize,
+    /// Steps between two logged records.
+    pub log_every: u64,
+    /// Steps between two checkpoints; one is also written after every epoch.
+    pub checkpoint_every: u64,
+    /// Checkpoints that are kept, the newest ones.
+    pub keep_checkpoints: usize,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 100,
+            batch_size: 512,
+            workers: 2,
+            log_every: 20,
+            checkpoint_every: 500,
+            keep_checkpoints: 2,
+        }
+    }
+}
+
+/// How the encoder is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationConfig {
+    /// Epochs between two measurements of the pretext loss on the test images; 0 for never.
+    pub pretext_every: u64,
+    /// Epochs between two runs of the probes on the training network; 0 for only at the end.
+    pub probe_every: u64,
+    /// The probes, each run on the trained and on a random encoder.
+    pub probes: Vec<ProbeConfig>,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            pretext_every: 1,
+            probe_every: 0,
+            probes: ProbeConfig::standard(),
+        }
+    }
+}
+
+/// A checked experiment. It can only be had from [`ExperimentConfig::resolve`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment(ExperimentConfig);
+
+impl Deref for Experiment {
+    type Target = ExperimentConfig;
+
+    fn deref(&self) -> &ExperimentConfig {
+        &self.0
+    }
+}
+
+impl ExperimentConfig {
+    /// Reads TOML and applies `overrides`, each `key=value` with dots between the parts of the key
+    /// and the value in TOML's notation (a bare word is taken as a string).
+    ///
+    /// An override of a `kind` drops the other keys of its table, which belong to the old kind.
+    ///
+    /// # Errors
+    /// When the text is not TOML, a key is unknown or a value is of the wrong type; the message is
+    /// one line with the `origin` in front.
+    pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        let fail = |origin: &str, error: toml::de::Error| ConfigError::Toml {
+            origin: origin.to_string(),
+            message: one_line(error.message()),
+        };
+        let mut table: Table = text.parse().map_err(|error| fail(origin, error))?;
+        for change in overrides {
+            apply_override(&mut table, change)?;
+        }
+        for (name, kind) in DEFAULT_KINDS {
+            if let Some(Value::Table(table)) = table.get_mut(name) {
+                table.entry("kind").or_insert_with(|| kind.into());
+            }
+        }
+        Value::Table(table)
+            .try_into()
+            .map_err(|error| fail(origin, error))
+    }
+
+    /// Checks every range and name.
+    ///
+    /// # Errors
+    /// The first thing that is impossible, with its key, range and value.
+    pub fn resolve(self) -> Result<Experiment, ConfigError> {
+        self.transformation.validate()?;
+        self.backbone.validate()?;
+        self.optimizer.validate()?;
+        self.training.validate()?;
+        self.schedule.validate(self.training.epochs)?;
+        if !(0.0..1.0).contains(&self.data.hold_out) {
+            return Err(ConfigError::range(
+                "data.hold_out",
+                "at least 0 and less than 1",
+                self.data.hold_out,
+            ));
+        }
+        if let Some(size) = self.data.image_size
+            && !size.iter().all(|side| (8..=4096).contains(side))
+        {
+            let size = format!("{size:?}");
+            return Err(ConfigError::range(
+                "data.image_size",
+                "two numbers from 8 to 4096",
+                size,
+            ));
+        }
+        if !self.data.normalisation.std.iter().all(|std| *std > 0.0) {
+            let std = format!("{:?}", self.data.normalisation.std);
+            return Err(ConfigError::range(
+                "data.normalisation.std",
+                "three numbers above 0",
+                std,
+            ));
+        }
+        let taps = self.backbone.taps();
+        for probe in &self.evaluation.probes {
+            probe.validate()?;
+            find_tap(&taps, &probe.tap)?;
+        }
+        Ok(Experiment(self))
+    }
+}
+
+impl Experiment {
+    /// The experiment as TOML, every value spelt out.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(&self.0).map_err(|error| ConfigError::Toml {
+            origin: "run.toml".into(),
+            message: one_line(&error.to_string()),
+        })
+    }
+
+    /// The description behind it, to be changed and checked again.
+    pub fn into_config(self) -> ExperimentConfig {
+        self.0
+    }
+}
+
+impl TrainingConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("training.epochs", self.epochs),
+            ("training.log_every", self.log_every),
+            ("training.checkpoint_every", self.checkpoint_every),
+            ("training.keep_checkpoints", self.keep_checkpoints as u64),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(ConfigError::range(key, "at least 1", value));
+            }
+        }
+        if self.batch_size < 2 {
+            let range = "at least 2 (batch normalisation needs more than one image)";
+            return Err(ConfigError::range(
+                "training.batch_size",
+                range,
+                self.batch_size,
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a table is of that names no kind, so that `--set objective.loss=matrix` is enough.
+const DEFAULT_KINDS: [(&str, &str); 3] = [
+    ("backbone", "nin"),
+    ("objective", "aet"),
+    ("schedule", "one-cycle"),
+];
+
+/// Sets one dotted key of `table`.
+fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
+    let fail = |message: String| ConfigError::Toml {
+        origin: format!("--set {change}"),
+        message,
+    };
+    let (key, text) = change
+        .split_once('=')
+        .ok_or_else(|| fail("expected key=value, such as training.epochs=10".into()))?;
+    let value = parse_value(text.trim());
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let Some(last) = parts.pop().filter(|last| !last.is_empty()) else {
+        return Err(fail("the key is empty".into()));
+    };
+    let mut place = table;
+    for part in parts {
+        let next = place
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()));
+        place = next
+            .as_table_mut()
+            .ok_or_else(|| fail(format!("{part} is a value, not a table")))?;
+    }
+    if last == "kind" && place.get("kind") != Some(&value) {
+        place.clear();
+    }
+    place.insert(last.to_string(), value);
+    Ok(())
+}
+
+/// TOML's reading of `text`, or the text itself as a string.
+fn parse_value(text: &str) -> Value {
+    format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_string()))
+}
+
+/// `message` with line breaks turned into spaces.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

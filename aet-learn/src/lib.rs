@@ -1,0 +1,26 @@
+//! Encoders, objectives, the training loop, checkpoints, embedding and probes.
+//!
+//! The straight line through this crate: a [`config::Experiment`] opens its images
+//! ([`data::Datasets`]) and its run directory ([`run_dir::RunDirectory`]); [`train::train`] moves
+//! batches ([`batch`]) through the encoder ([`backbone`]) and the objective ([`objective`]) and
+//! writes checkpoints ([`checkpoint`]); [`embed`] reads frozen features and [`probe`] judges them.
+
+pub mod backbone;
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod embed;
+pub mod error;
+pub mod evaluate;
+pub mod model;
+pub mod objective;
+pub mod optim;
+pub mod probe;
+pub mod run_dir;
+pub mod schedule;
+pub mod state;
+pub mod train;
+
+pub use burn::tensor::Device;
+pub use error::{ConfigError, LearnError};

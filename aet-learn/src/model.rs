@@ -1,0 +1,31 @@
+//! What is trained together: the encoder and the objective with its decoder.
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::backbone::Encoder;
+use crate::config::Experiment;
+use crate::objective::{Objective, Task};
+use crate::state::with_stable_ids;
+
+/// An encoder with its objective.
+#[derive(Module, Debug)]
+pub struct Model {
+    /// The encoder E.
+    pub encoder: Encoder,
+    /// The objective, with the decoder D.
+    pub objective: Objective,
+}
+
+/// The model of `experiment` before training, for images of `image_size` (height, width, in
+/// pixels).
+pub fn fresh_model(experiment: &Experiment, image_size: [usize; 2], device: &Device) -> Model {
+    let encoder = experiment.backbone.init(experiment.seed, device);
+    let task = Task {
+        family: &experiment.transformation,
+        image_size,
+        channels: encoder.last_tap().channels,
+    };
+    let objective = experiment.objective.init(&task, experiment.seed, device);
+    with_stable_ids(Model { encoder, objective })
+}

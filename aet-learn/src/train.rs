@@ -1,0 +1,359 @@
+//! The training loop, the only one.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aet_data::{EpochPlan, ImageSet, Loader, Order, PairPipeline, steps_per_epoch};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde_json::json;
+
+use crate::batch::PairBatch;
+use crate::checkpoint::{self, Progress, TrainState};
+use crate::config::Experiment;
+use crate::data::Datasets;
+use crate::error::LearnError;
+use crate::evaluate::{PretextLoss, pretext_loss};
+use crate::model::{Model, fresh_model};
+use crate::optim;
+use crate::probe::{ProbeData, ProbeResult, run_probe};
+use crate::run_dir::RunDirectory;
+
+/// What happens during a run, for whoever watches it.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Training starts, or goes on from a checkpoint.
+    Started {
+        /// Steps that were done before.
+        step: u64,
+        /// Steps of the whole run.
+        steps_total: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
+    },
+    /// Some steps were done; sent every `log_every` steps.
+    Step {
+        /// Steps done so far.
+        step: u64,
+        /// Steps of the whole run.
+        steps_total: u64,
+        /// The epoch under way, counted from 0.
+        epoch: u64,
+        /// Mean training loss since the last such event.
+        loss: f64,
+        /// The learning rate of the last of these steps.
+        rate: f64,
+        /// Pairs per second since the last such event.
+        pairs_per_second: f64,
+    },
+    /// An epoch was finished.
+    Epoch {
+        /// Which, counted from 0.
+        epoch: u64,
+        /// Mean training loss over it.
+        train_loss: f64,
+        /// Loss on the test images, where it was measured.
+        test: Option<PretextLoss>,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// Steps done so far.
+        step: u64,
+    },
+    /// A probe was run on the training network.
+    Probe {
+        /// The epoch after which it ran, counted from 0.
+        epoch: u64,
+        /// What it found.
+        result: ProbeResult,
+    },
+}
+
+/// How a call of [`train`] ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All epochs are done; the model is frozen, off autodiff.
+    Finished(Box<Model>),
+    /// The watcher asked to stop; a checkpoint holds everything.
+    Stopped,
+}
+
+/// Told of every [`Event`]; answering `Break` stops the run after a checkpoint.
+pub type Watcher<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
+
+/// Trains the model of `run` to its end, from its newest checkpoint if it has one. The caller holds
+/// the run's lock.
+///
+/// # Errors
+/// When the images are fewer than a batch, the loss is no longer a number, a checkpoint does not
+/// fit, or the disk refuses.
+pub fn train(
+    run: &RunDirectory,
+    datasets: &Datasets,
+    device: &Device,
+    watcher: Watcher<'_>,
+) -> Result<Outcome, LearnError> {
+    let mut training = Training::start(run, datasets, device)?;
+    let _ = watcher(&Event::Started {
+        step: training.state.progress.step,
+        steps_total: training.steps_total(),
+        epochs: training.experiment.training.epochs,
+    });
+    while training.state.progress.epoch < training.experiment.training.epochs {
+        if training.epoch(watcher)?.is_break() {
+            return Ok(Outcome::Stopped);
+        }
+    }
+    let model = training.state.model.valid();
+    run.save_encoder(&model.encoder)?;
+    Ok(Outcome::Finished(Box::new(model)))
+}
+
+/// A run under way.
+struct Training<'a> {
+    run: &'a RunDirectory,
+    experiment: &'a Experiment,
+    datasets: &'a Datasets,
+    device: Device,
+    pipeline: Arc<PairPipeline>,
+    steps_per_epoch: u64,
+    state: TrainState<Model>,
+    window: Window,
+}
+
+/// The steps since the last logged record. Losses stay on the device until they are needed.
+struct Window {
+    losses: Vec<Tensor<1>>,
+    since: Instant,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            losses: Vec::new(),
+            since: Instant::now(),
+        }
+    }
+}
+
+impl<'a> Training<'a> {
+    fn start(
+        run: &'a RunDirectory,
+        datasets: &'a Datasets,
+        device: &Device,
+    ) -> Result<Self, LearnError> {
+        let experiment = run.experiment();
+        let device = device.clone().autodiff();
+        let steps = steps_per_epoch(datasets.train.len(), experiment.training.batch_size, true);
+        if steps == 0 {
+            return Err(LearnError::Run {
+                path: run.path().to_path_buf(),
+                message: format!(
+                    "{} training images do not fill a batch of {}; lower training.batch_size",
+                    datasets.train.len(),
+                    experiment.training.batch_size
+                ),
+            });
+        }
+        let image_size = [datasets.train.height(), datasets.train.width()];
+        let mut state = TrainState {
+            model: fresh_model(experiment, image_size, &device),
+            optimizer: experiment.optimizer.init(),
+            progress: Progress::default(),
+        };
+        if let Some(newest) = checkpoint::list(&run.checkpoints())?.last() {
+            state = checkpoint::load(newest, state)?;
+        }
+        run.rewind_metrics(state.progress.step)?;
+        Ok(Self {
+            run,
+            experiment,
+            datasets,
+            device,
+            pipeline: Arc::new(pair_pipeline(experiment)),
+            steps_per_epoch: steps as u64,
+            state,
+            window: Window::default(),
+        })
+    }
+
+    fn steps_total(&self) -> u64 {
+        self.steps_per_epoch * self.experiment.training.epochs
+    }
+
+    /// Finishes the epoch under way.
+    fn epoch(&mut self, watcher: Watcher<'_>) -> Result<ControlFlow<()>, LearnError> {
+        let plan = EpochPlan {
+            seed: self.experiment.seed,
+            epoch: self.state.progress.epoch,
+            batch_size: self.experiment.training.batch_size,
+            order: Order::Shuffled,
+            drop_last: true,
+            first_step: self.state.progress.step_in_epoch as usize,
+        };
+        let batches = Loader::epoch(
+            Arc::clone(&self.datasets.train),
+            self.pipeline.clone(),
+            plan,
+            self.experiment.training.workers,
+        )?;
+        self.window = Window::default();
+        for batch in batches {
+            let rate = self.step(PairBatch::from_host(batch, &self.device));
+            if self.after_step(rate, watcher)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.end_epoch(watcher)
+    }
+
+    /// One update of the weights; gives the learning rate that it used.
+    fn step(&mut self, batch: PairBatch) -> f64 {
+        let progress = &mut self.state.progress;
+        let rate = self.experiment.schedule.rate(
+            progress.step,
+            self.steps_per_epoch,
+            self.experiment.training.epochs,
+        );
+        let model = self.state.model.clone();
+        let output = model.objective.loss(&model.encoder, &batch);
+        self.state.model = optim::step(&mut self.state.optimizer, rate, model, &output.loss);
+        self.window.losses.push(output.loss.without_autodiff());
+        progress.step += 1;
+        progress.step_in_epoch += 1;
+        rate
+    }
+
+    /// Logs and saves when it is time to.
+    fn after_step(
+        &mut self,
+        rate: f64,
+        watcher: Watcher<'_>,
+    ) -> Result<ControlFlow<()>, LearnError> {
+        let training = &self.experiment.training;
+        let progress = &self.state.progress;
+        let last_of_epoch = progress.step_in_epoch == self.steps_per_epoch;
+        let save = progress.step.is_multiple_of(training.checkpoint_every) && !last_of_epoch;
+        let mut flow = ControlFlow::Continue(());
+        if progress.step.is_multiple_of(training.log_every) || last_of_epoch || save {
+            flow = self.log_step(rate, watcher)?;
+        }
+        // At the end of an epoch its own checkpoint follows.
+        if save || (flow.is_break() && !last_of_epoch) {
+            self.save(watcher)?;
+        }
+        Ok(if last_of_epoch {
+            ControlFlow::Continue(())
+        } else {
+            flow
+        })
+    }
+
+    /// Reads the losses of the window back, logs their mean, and opens a new window.
+    fn log_step(&mut self, rate: f64, watcher: Watcher<'_>) -> Result<ControlFlow<()>, LearnError> {
+        let window = std::mem::take(&mut self.window);
+        let progress = &mut self.state.progress;
+        let count = window.losses.len();
+        let mut sum = 0.0;
+        for loss in window.losses {
+            let loss = f64::from(loss.into_scalar::<f32>());
+            if !loss.is_finite() {
+                let step = progress.step;
+                return Err(LearnError::Diverged { loss, step });
+            }
+            sum += loss;
+        }
+        let seconds = window.since.elapsed().as_secs_f64();
+        progress.loss_sum += sum;
+        progress.seconds += seconds;
+        let loss = sum / count.max(1) as f64;
+        let pairs = count * self.experiment.training.batch_size;
+        let pairs_per_second = pairs as f64 / seconds.max(1e-9);
+        self.run.log(&json!({
+            "event": "step", "step": progress.step, "epoch": progress.epoch, "loss": loss,
+            "rate": rate, "pairs_per_second": pairs_per_second, "seconds": progress.seconds,
+        }))?;
+        Ok(watcher(&Event::Step {
+            step: progress.step,
+            steps_total: self.steps_per_epoch * self.experiment.training.epochs,
+            epoch: progress.epoch,
+            loss,
+            rate,
+            pairs_per_second,
+        }))
+    }
+
+    /// Evaluates what is due, moves on to the next epoch, and saves.
+    fn end_epoch(&mut self, watcher: Watcher<'_>) -> Result<ControlFlow<()>, LearnError> {
+        let epoch = self.state.progress.epoch;
+        let train_loss = self.state.progress.loss_sum / self.steps_per_epoch as f64;
+        let due = |every: u64| every > 0 && (epoch + 1).is_multiple_of(every);
+        let evaluation = &self.experiment.evaluation;
+        let mut test = None;
+        if let (Some(images), true) = (&self.datasets.test, due(evaluation.pretext_every)) {
+            test = Some(pretext_loss(&self.state.model, self.experiment, images)?);
+        }
+        self.run.log(&json!({
+            "event": "epoch", "step": self.state.progress.step, "epoch": epoch,
+            "train_loss": train_loss, "test_loss": test.as_ref().map(|t| t.loss),
+            "test_mse": test.as_ref().map(|t| t.mse),
+            "test_mse_of_mean": test.as_ref().map(|t| t.mse_of_mean),
+            "seconds": self.state.progress.seconds,
+        }))?;
+        let mut flow = watcher(&Event::Epoch {
+            epoch,
+            train_loss,
+            test,
+        });
+        let last = epoch + 1 == self.experiment.training.epochs;
+        if let (Some(images), true) = (&self.datasets.test, due(evaluation.probe_every) && !last) {
+            flow = self.probe(images, watcher)?;
+        }
+        let progress = &mut self.state.progress;
+        progress.epoch += 1;
+        progress.step_in_epoch = 0;
+        progress.loss_sum = 0.0;
+        self.save(watcher)?;
+        Ok(flow)
+    }
+
+    /// Runs the experiment's probes on the network as it is.
+    fn probe(
+        &self,
+        test: &Arc<ImageSet>,
+        watcher: Watcher<'_>,
+    ) -> Result<ControlFlow<()>, LearnError> {
+        let epoch = self.state.progress.epoch;
+        let encoder = self.state.model.encoder.valid();
+        let data = ProbeData::of(self.experiment, &self.datasets.train, test);
+        let mut flow = ControlFlow::Continue(());
+        for probe in &self.experiment.evaluation.probes {
+            let result = run_probe(&encoder, probe, &data, &mut |_| ())?;
+            self.run.log(&json!({
+                "event": "probe", "step": self.state.progress.step, "epoch": epoch,
+                "encoder": "trained", "result": &result,
+            }))?;
+            flow = watcher(&Event::Probe { epoch, result });
+        }
+        Ok(flow)
+    }
+
+    fn save(&self, watcher: Watcher<'_>) -> Result<(), LearnError> {
+        let keep = self.experiment.training.keep_checkpoints;
+        checkpoint::save(&self.run.checkpoints(), &self.state, keep)?;
+        let step = self.state.progress.step;
+        let _ = watcher(&Event::Checkpoint { step });
+        Ok(())
+    }
+}
+
+/// The pairs that an experiment trains on.
+pub fn pair_pipeline(experiment: &Experiment) -> PairPipeline {
+    PairPipeline {
+        augment: experiment.augment.clone(),
+        family: experiment.transformation.clone(),
+        fill: experiment.warp.fill,
+        normalisation: experiment.data.normalisation.clone(),
+    }
+}

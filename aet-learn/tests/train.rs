@@ -1,0 +1,268 @@
+//! The training loop: it learns, it is deterministic, and a run that was stopped goes on to the same
+//! weights, bit for bit.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use aet_learn::Device;
+use aet_learn::LearnError;
+use aet_learn::config::{Experiment, ExperimentConfig};
+use aet_learn::data::Datasets;
+use aet_learn::run_dir::{RunDirectory, RunInfo};
+use aet_learn::state::{NamedTensors, named_tensors};
+use aet_learn::train::{Event, Outcome, train};
+
+const TOML: &str = r#"
+seed = 5
+[data]
+path = "shapes"
+[data.shapes]
+train = 96
+test = 40
+[augment]
+crop_padding = 4
+horizontal_flip = true
+[transformation]
+kind = "projective"
+[backbone]
+kind = "nin"
+blocks = 3
+width = 0.05
+[schedule]
+kind = "one-cycle"
+rate = 0.1
+[training]
+epochs = 3
+batch_size = 16
+log_every = 2
+checkpoint_every = 4
+"#;
+
+fn experiment(changes: &[&str]) -> Experiment {
+    let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
+    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
+    config.resolve().unwrap()
+}
+
+fn open(experiment: &Experiment) -> Datasets {
+    Datasets::open(&experiment.data, experiment.seed, 2, &|_, _| ()).unwrap()
+}
+
+fn create(path: &Path, experiment: &Experiment) -> RunDirectory {
+    let info = RunInfo {
+        image_size: [32, 32],
+        ..RunInfo::default()
+    };
+    RunDirectory::create(path, experiment, info).unwrap()
+}
+
+/// Trains to the end; gives the weights and the losses of the logged steps.
+fn finish(run: &RunDirectory) -> (NamedTensors, Vec<f64>) {
+    let datasets = open(run.experiment());
+    let watcher = &mut |_: &Event| ControlFlow::Continue(());
+    let outcome = train(run, &datasets, &Device::flex(), watcher).unwrap();
+    let Outcome::Finished(model) = outcome else {
+        panic!("the run stopped by itself");
+    };
+    let losses = run
+        .metrics()
+        .unwrap()
+        .iter()
+        .filter(|record| record["event"] == "step")
+        .map(|record| record["loss"].as_f64().unwrap())
+        .collect();
+    (named_tensors(&*model), losses)
+}
+
+/// Trains until `stop` says so.
+fn interrupt(run: &RunDirectory, mut stop: impl FnMut(&Event) -> bool) {
+    let datasets = open(run.experiment());
+    let watcher = &mut |event: &Event| match stop(event) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let outcome = train(run, &datasets, &Device::flex(), watcher).unwrap();
+    assert!(matches!(outcome, Outcome::Stopped));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_whatever_the_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |name: &str, workers: &str| {
+        let experiment = experiment(&[workers]);
+        finish(&create(&folder.path().join(name), &experiment)).0
+    };
+    let alone = weights("alone", "training.workers=0");
+    assert!(alone == weights("three", "training.workers=3"));
+    let other = experiment(&["seed=6"]);
+    assert!(alone != finish(&create(&folder.path().join("other"), &other)).0);
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[]);
+    let (expected, losses) = finish(&create(&folder.path().join("unbroken"), &experiment));
+    for stop_at in [2, 6, 8, 12] {
+        let run = create(&folder.path().join(format!("at-{stop_at}")), &experiment);
+        interrupt(&run, |event| {
+            matches!(event, Event::Step { step, .. } if *step >= stop_at)
+                || matches!(event, Event::Epoch { epoch, .. } if (epoch + 1) * 6 >= stop_at)
+        });
+        assert!(!run.is_finished().unwrap());
+        let run = RunDirectory::open(run.path()).unwrap();
+        let (found, found_losses) = finish(&run);
+        assert!(found == expected, "stopped at step {stop_at}");
+        assert_eq!(found_losses, losses, "stopped at step {stop_at}");
+        assert!(run.is_finished().unwrap());
+    }
+}
+
+#[test]
+fn records_after_the_last_checkpoint_are_made_again_not_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[]);
+    let run = create(&folder.path().join("run"), &experiment);
+    interrupt(&run, |event| matches!(event, Event::Step { step: 4.., .. }));
+    // As a crash would leave it: a record without its checkpoint, and half a line.
+    let path = run.file("metrics.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("{\"event\":\"step\",\"step\":6,\"loss\":9.0}\n{\"event\":\"st");
+    std::fs::write(&path, text).unwrap();
+    finish(&run);
+    let steps: Vec<u64> = run
+        .metrics()
+        .unwrap()
+        .iter()
+        .filter(|record| record["event"] == "step")
+        .map(|record| record["step"].as_u64().unwrap())
+        .collect();
+    assert_eq!(steps, [2, 4, 6, 8, 10, 12, 14, 16, 18]);
+}
+
+#[test]
+fn a_draft_left_by_a_crash_is_neither_read_nor_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[]);
+    let run = create(&folder.path().join("run"), &experiment);
+    interrupt(&run, |event| matches!(event, Event::Step { step: 4.., .. }));
+    let draft = run.checkpoints().join(".draft-0000000006");
+    std::fs::create_dir(&draft).unwrap();
+    std::fs::write(draft.join("model.safetensors"), b"half").unwrap();
+    assert_eq!(run.progress().unwrap().unwrap().step, 4);
+    finish(&run);
+    assert!(run.is_finished().unwrap());
+}
+
+#[test]
+fn the_loss_on_a_few_images_falls_for_the_released_families_and_both_losses() {
+    for kind in [
+        "projective",
+        "affine",
+        "rotation",
+        "euclidean",
+        "similarity",
+    ] {
+        for loss in ["parameters", "matrix"] {
+            let folder = tempfile::tempdir().unwrap();
+            let experiment = experiment(&[
+                &format!("transformation.kind={kind}"),
+                &format!("objective.loss={loss}"),
+                "schedule.rate=0.05",
+                "data.shapes.train=32",
+                "backbone.width=0.1",
+                "training.epochs=50",
+                "evaluation.pretext_every=0",
+            ]);
+            let run = create(&folder.path().join("run"), &experiment);
+            let (_, losses) = finish(&run);
+            let third = losses.len() / 3;
+            let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+            let (first, last) = (mean(&losses[..third]), mean(&losses[2 * third..]));
+            assert!(last < first, "{kind}, {loss}: {first} to {last}");
+        }
+    }
+}
+
+#[test]
+fn evaluation_and_probes_during_training_leave_its_weights_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |name: &str, changes: &[&str]| {
+        finish(&create(&folder.path().join(name), &experiment(changes))).0
+    };
+    let watched = weights("watched", &["evaluation.probe_every=1"]);
+    let quiet = ["evaluation.probe_every=0", "evaluation.pretext_every=0"];
+    assert!(watched == weights("quiet", &quiet));
+}
+
+#[test]
+fn fewer_images_than_a_batch_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = create(
+        &folder.path().join("run"),
+        &experiment(&["training.batch_size=97"]),
+    );
+    let watcher = &mut |_: &Event| ControlFlow::Continue(());
+    let datasets = open(run.experiment());
+    let error = train(&run, &datasets, &Device::flex(), watcher).unwrap_err();
+    assert!(
+        error.to_string().contains("do not fill a batch of 97"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[
+        "schedule={kind=\"constant\",rate=1e30}",
+        "training.log_every=1",
+    ]);
+    let run = create(&folder.path().join("run"), &experiment);
+    let watcher = &mut |_: &Event| ControlFlow::Continue(());
+    let datasets = open(run.experiment());
+    let error = train(&run, &datasets, &Device::flex(), watcher).unwrap_err();
+    assert!(matches!(error, LearnError::Diverged { .. }), "{error}");
+}
+
+#[test]
+fn two_processes_cannot_work_on_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = create(&folder.path().join("run"), &experiment(&[]));
+    let held = run.lock().unwrap();
+    let error = run.lock().unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    drop(held);
+    run.lock().unwrap();
+}
+
+#[test]
+fn the_product_holds_the_trained_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = create(&folder.path().join("run"), &experiment(&[]));
+    let (weights, _) = finish(&run);
+    let device = Device::flex();
+    let loaded = named_tensors(&run.load_encoder(&device).unwrap());
+    assert!(!loaded.is_empty());
+    for (name, tensor) in &loaded {
+        assert_eq!(tensor, &weights[&format!("encoder.{name}")], "{name}");
+    }
+    assert!(named_tensors(&run.random_encoder(&device)) != loaded);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_in_the_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = create(&folder.path().join("run"), &experiment(&[]));
+    interrupt(&run, |event| matches!(event, Event::Step { step: 4.., .. }));
+    let path = run
+        .checkpoints()
+        .join("0000000004")
+        .join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let watcher = &mut |_: &Event| ControlFlow::Continue(());
+    let error = train(&run, &open(run.experiment()), &Device::flex(), watcher).unwrap_err();
+    assert!(error.to_string().contains("model.safetensors"), "{error}");
+}
