@@ -1,0 +1,346 @@
+//! `aet inspect`: what is in a set of images, and a picture of pairs made of it.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aet_data::random::{Purpose, generator, permutation};
+use aet_data::{DataError, ImageSet, Payload, RawSample, Source, Split};
+use aet_learn::Device;
+use aet_learn::config::Experiment;
+use aet_learn::data::location;
+use aet_learn::run_dir::RunDirectory;
+use anyhow::Context;
+use clap::Args;
+use image::ImageReader;
+use serde_json::{Value, json};
+
+use super::RunsArgs;
+use super::choice::SplitName;
+use crate::output::{print, print_json, write_whole};
+use crate::picture::{GridStyle, draw_grid, png, sample_pairs};
+use crate::preset::{DEFAULT, Request};
+use crate::progress::{Advance, note};
+use crate::run_place;
+use crate::table::{Align, text_table};
+
+/// Height and width at which images of mixed sizes are drawn.
+const COMMON_SIZE: [usize; 2] = [96, 96];
+
+/// Rows of the table of classes before the rest is summed up.
+const CLASSES_SHOWN: usize = 20;
+
+/// Show what is in a set of images, and draw pairs made of it
+///
+/// Prints format, count, sizes and classes, and writes a PNG: originals, each with the outline of
+/// the part that its transformed copy shows, and the copies, with the outline of the original as
+/// the transformation moved it. With --run, the transformation that the run's encoder and decoder
+/// predict is drawn over both.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  aet inspect shapes
+  aet inspect cifar10/ --count 24 --out pairs.png
+  aet inspect cifar10/ --set transformation.kind=affine
+  aet inspect cifar10/ --split test --run check   with the predictions of run `check`")]
+pub struct InspectArgs {
+    /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
+    data: String,
+    /// A run whose predictions are drawn too: its name, or the path of its folder
+    #[arg(long, conflicts_with_all = ["preset", "changes"])]
+    run: Option<String>,
+    /// Number of pairs
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=400))]
+    count: u64,
+    /// File to write
+    #[arg(long, value_name = "FILE", default_value = "inspect.png")]
+    out: PathBuf,
+    /// Seed that chooses images and transformations [default: that of the run or preset]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Part of the data
+    #[arg(long, value_enum, default_value_t = SplitName::Train)]
+    split: SplitName,
+    /// Experiment whose transformations are drawn [default: smoke]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Change one key of the experiment, such as transformation.kind=affine; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    #[command(flatten)]
+    runs: RunsArgs,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the tables and draws the picture.
+///
+/// # Errors
+/// When run, images or folder are not there, an image is broken, or the disk refuses.
+pub fn run(args: InspectArgs) -> anyhow::Result<()> {
+    let device = Device::flex();
+    let run = match &args.run {
+        Some(run) => Some(run_place::open(run, &args.runs.runs)?),
+        None => None,
+    };
+    let experiment = experiment_of(&args, run.as_ref())?;
+    let source = aet_data::open(&location(&experiment.data), args.split.into())?;
+    let survey = Survey::of(source.as_ref())?;
+
+    let mut rng = generator(experiment.seed, 0, 0, Purpose::Subset);
+    let mut chosen = permutation(&mut rng, source.len());
+    chosen.truncate(args.count as usize);
+    let size = match &run {
+        Some(run) => Some(run.info().image_size),
+        None => experiment.data.image_size.or_else(|| survey.common_size()),
+    };
+    let images = load_chosen(source.as_ref(), &chosen, size, &experiment)?;
+    let model = match &run {
+        Some(run) => Some(run.load_model(&device)?),
+        None => None,
+    };
+    let model = model.as_ref().map(|model| (model, &device));
+    let samples = sample_pairs(&experiment, &images, &chosen, model)?;
+    let style = GridStyle {
+        title: title(&args, &experiment, run.as_ref()),
+        columns: 3,
+    };
+    write_whole(&args.out, &png(&draw_grid(&samples, &style))?)?;
+    show(&args, &survey, samples.corner_error_px())
+}
+
+/// The experiment that says how images are read and transformed.
+fn experiment_of(args: &InspectArgs, run: Option<&RunDirectory>) -> anyhow::Result<Experiment> {
+    let base = match run {
+        Some(run) => run.experiment().clone(),
+        None => Request {
+            preset: args.preset.as_deref().unwrap_or(DEFAULT),
+            config: None,
+            changes: &args.changes,
+        }
+        .resolve()?,
+    };
+    let mut config = base.into_config();
+    config.data.path.clone_from(&args.data);
+    config.seed = args.seed.unwrap_or(config.seed);
+    Ok(config.resolve()?)
+}
+
+fn title(args: &InspectArgs, experiment: &Experiment, run: Option<&RunDirectory>) -> String {
+    let name = Path::new(&args.data)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_else(|| args.data.clone());
+    let by = run.map_or_else(String::new, |run| format!(", run {}", run.name()));
+    format!(
+        "{name} ({}): {}{by}",
+        Split::from(args.split).name(),
+        experiment.transformation.name()
+    )
+}
+
+/// The chosen images, decoded.
+fn load_chosen(
+    source: &dyn Source,
+    chosen: &[usize],
+    size: Option<[usize; 2]>,
+    experiment: &Experiment,
+) -> anyhow::Result<Arc<ImageSet>> {
+    let part = Chosen { source, chosen };
+    let workers = experiment.training.workers.max(1);
+    Ok(Arc::new(ImageSet::load(&part, size, workers, &|_, _| ())?))
+}
+
+/// Some items of a source.
+#[derive(Debug)]
+struct Chosen<'a> {
+    source: &'a dyn Source,
+    chosen: &'a [usize],
+}
+
+impl Source for Chosen<'_> {
+    fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn read(&self, index: usize) -> Result<RawSample, DataError> {
+        let len = self.len();
+        let place = self
+            .chosen
+            .get(index)
+            .ok_or(DataError::OutOfRange { index, len })?;
+        self.source.read(*place)
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.source.class_names()
+    }
+
+    fn format(&self) -> &'static str {
+        self.source.format()
+    }
+}
+
+/// What is in a source.
+struct Survey {
+    format: &'static str,
+    count: usize,
+    /// Images of each height and width.
+    sizes: BTreeMap<[usize; 2], usize>,
+    /// Images of each label.
+    classes: BTreeMap<Option<u32>, usize>,
+    class_names: Vec<String>,
+}
+
+impl Survey {
+    /// Reads every item, but only the header of its image.
+    fn of(source: &dyn Source) -> anyhow::Result<Self> {
+        let advance = Advance::new("reading images");
+        let mut survey = Self {
+            format: source.format(),
+            count: source.len(),
+            sizes: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            class_names: source.class_names().to_vec(),
+        };
+        for index in 0..source.len() {
+            let sample = source.read(index)?;
+            *survey.sizes.entry(size_of(&sample)?).or_default() += 1;
+            *survey.classes.entry(sample.label).or_default() += 1;
+            advance.to(index + 1, source.len());
+        }
+        Ok(survey)
+    }
+
+    /// The size to draw at when sizes differ; none when they do not.
+    fn common_size(&self) -> Option<[usize; 2]> {
+        if self.sizes.len() < 2 {
+            return None;
+        }
+        let [height, width] = COMMON_SIZE;
+        note(&format!(
+            "images differ in size; drawn at {height}x{width} (--set data.image_size=[h,w] for another size)"
+        ));
+        Some(COMMON_SIZE)
+    }
+
+    fn class_name(&self, label: Option<u32>) -> String {
+        let Some(label) = label else {
+            return "no label".into();
+        };
+        let name = self
+            .class_names
+            .get(label as usize)
+            .filter(|name| !name.is_empty());
+        name.cloned().unwrap_or_else(|| format!("class {label}"))
+    }
+
+    fn sizes_text(&self) -> String {
+        let text = |size: &[usize; 2]| format!("{}x{}", size[0], size[1]);
+        match (self.sizes.first_key_value(), self.sizes.len()) {
+            (Some((size, _)), 1) => format!("{} (height x width)", text(size)),
+            (None, _) => "none".into(),
+            (_, kinds) => {
+                let most = self.sizes.iter().max_by_key(|(_, count)| **count);
+                let most = most.map_or_else(String::new, |(size, count)| {
+                    format!(", most often {} ({count} images)", text(size))
+                });
+                let range = |side: usize| {
+                    let sides = || self.sizes.keys().map(move |size| size[side]);
+                    (sides().min().unwrap_or(0), sides().max().unwrap_or(0))
+                };
+                let ((low, high), (narrow, wide)) = (range(0), range(1));
+                format!("{kinds} sizes, {low}-{high} x {narrow}-{wide} (height x width){most}")
+            }
+        }
+    }
+
+    fn classes_text(&self) -> String {
+        let share =
+            |count: usize| format!("{:.1}", 100.0 * count as f64 / self.count.max(1) as f64);
+        let mut rows: Vec<Vec<String>> = self
+            .classes
+            .iter()
+            .take(CLASSES_SHOWN)
+            .map(|(label, count)| {
+                let number = label.map_or_else(|| "-".into(), |label| label.to_string());
+                vec![
+                    number,
+                    self.class_name(*label),
+                    count.to_string(),
+                    share(*count),
+                ]
+            })
+            .collect();
+        let rest: Vec<usize> = self.classes.values().skip(CLASSES_SHOWN).copied().collect();
+        if !rest.is_empty() {
+            let count: usize = rest.iter().sum();
+            let name = format!("({} more classes)", rest.len());
+            rows.push(vec![String::new(), name, count.to_string(), share(count)]);
+        }
+        let headings = [
+            ("label", Align::Right),
+            ("class", Align::Left),
+            ("images", Align::Right),
+            ("%", Align::Right),
+        ];
+        text_table(&headings, &rows)
+    }
+
+    fn to_json(&self) -> Value {
+        let sizes: Vec<Value> = self
+            .sizes
+            .iter()
+            .map(|([height, width], count)| {
+                json!({ "height": height, "width": width, "images": count })
+            })
+            .collect();
+        let classes: Vec<Value> = self
+            .classes
+            .iter()
+            .map(|(label, count)| {
+                json!({ "label": label, "class": self.class_name(*label), "images": count })
+            })
+            .collect();
+        json!({
+            "format": self.format, "images": self.count, "sizes": sizes, "classes": classes,
+        })
+    }
+}
+
+/// Height and width of an image, from its header.
+fn size_of(sample: &RawSample) -> anyhow::Result<[usize; 2]> {
+    match &sample.payload {
+        Payload::Pixels(image) => Ok([image.height(), image.width()]),
+        Payload::Encoded(bytes) => {
+            let (width, height) = ImageReader::new(Cursor::new(bytes))
+                .with_guessed_format()
+                .map_err(anyhow::Error::from)
+                .and_then(|reader| Ok(reader.into_dimensions()?))
+                .with_context(|| format!("image {} cannot be decoded", sample.name))?;
+            Ok([height as usize, width as usize])
+        }
+    }
+}
+
+fn show(args: &InspectArgs, survey: &Survey, corner_error: Option<f64>) -> anyhow::Result<()> {
+    if args.json {
+        let mut object = survey.to_json();
+        object["picture"] = json!(args.out);
+        object["median_corner_error_px"] = json!(corner_error);
+        return print_json(&object);
+    }
+    let told = corner_error.map_or_else(String::new, |error| {
+        format!("corners  predicted {error:.1} px from the truth on the original (median over the pairs)\n")
+    });
+    print(&format!(
+        "format   {}\nsplit    {}\nimages   {}\nsizes    {}\npicture  {}\n{told}\n{}",
+        survey.format,
+        Split::from(args.split).name(),
+        survey.count,
+        survey.sizes_text(),
+        args.out.display(),
+        survey.classes_text()
+    ))
+}

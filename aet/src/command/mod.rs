@@ -1,0 +1,83 @@
+//! The commands, one file each, and the command line that chooses among them.
+
+mod choice;
+mod embed;
+mod inspect;
+mod list;
+mod pretrain;
+mod probe;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Version and source revision of this binary.
+pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_REVISION"), ")");
+
+/// Pretrain image encoders without labels by Auto-Encoding Transformations.
+///
+/// An encoder sees an image and a transformed copy of it, and learns by telling the
+/// transformation from the features of the two.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aet",
+    version = REVISION,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = false,
+    after_help = "Examples:
+  aet pretrain                              a small run on generated shapes, in minutes
+  aet inspect path/to/images                what is in a data set, as a table and a picture
+  aet pretrain path/to/images --epochs 20   the same training on your images
+  aet probe smoke                           how good the features of run `smoke` are
+  aet embed smoke path/to/images            features of every image, as Parquet
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 usage.
+The environment variable AET_LOG sets the level of the log (error, warn, info, debug, trace)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Pretrain(pretrain::PretrainArgs),
+    Probe(probe::ProbeArgs),
+    Embed(embed::EmbedArgs),
+    Inspect(inspect::InspectArgs),
+    List(list::ListArgs),
+}
+
+/// Where runs are kept; shared by the commands that use runs.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Folder in which runs are kept by name
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Pretrain(args) => pretrain::run(args),
+        Command::Probe(args) => probe::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::List(args) => list::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,32 @@
+//! The `aet` binary: pretrains image encoders without labels by Auto-Encoding Transformations.
+//!
+//! `main` reads the command line, runs one command ([`command`]) and turns its end into an exit
+//! code ([`failure`]): 0 done, 1 failed, 2 usage.
+
+mod allocator;
+mod command;
+mod failure;
+mod interrupt;
+mod output;
+mod picture;
+mod preset;
+mod progress;
+mod report;
+mod run_place;
+mod table;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    allocator::keep_freed_memory();
+    progress::start_log();
+    let outcome = match command::Cli::try_parse() {
+        Ok(cli) => command::run(cli),
+        Err(error) if !error.use_stderr() => output::print_help(&error),
+        Err(error) => Err(failure::of_command_line(&error)),
+    };
+    failure::exit_code(outcome)
+}

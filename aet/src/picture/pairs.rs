@@ -1,0 +1,169 @@
+//! Pairs to look at: drawn by the loader that training uses, put back into pixels, with the
+//! transformation in truth and as a model predicts it.
+
+use std::sync::Arc;
+
+use aet_data::{HostBatch, ImageSet, Normalisation};
+use aet_geometry::{Family, Homography};
+use aet_learn::Device;
+use aet_learn::batch::PairBatch;
+use aet_learn::config::Experiment;
+use aet_learn::evaluate::evaluation_pairs;
+use aet_learn::model::Model;
+use aet_learn::state::host_values;
+use anyhow::Context;
+use image::RgbImage;
+
+/// One pair.
+#[derive(Debug, Clone)]
+pub struct PairSample {
+    /// The image x.
+    pub original: RgbImage,
+    /// Its transformed copy t(x).
+    pub transformed: RgbImage,
+    /// Where in x each point of t(x) is read from.
+    pub truth: Option<Homography>,
+    /// The same as the model tells it.
+    pub predicted: Option<Homography>,
+    /// Index in the set, and class name where there is one.
+    pub caption: String,
+}
+
+/// Some pairs of a set.
+#[derive(Debug, Clone)]
+pub struct PairSamples {
+    /// The pairs.
+    pub pairs: Vec<PairSample>,
+    /// Whether a model made predictions.
+    pub has_predictions: bool,
+}
+
+/// Pairs of all `images`, with transformations from the seed of the experiment and, given a model,
+/// its predictions. `numbers` are what the images are called in captions.
+///
+/// # Errors
+/// When the loader fails.
+pub fn sample_pairs(
+    experiment: &Experiment,
+    images: &Arc<ImageSet>,
+    numbers: &[usize],
+    model: Option<(&Model, &Device)>,
+) -> anyhow::Result<PairSamples> {
+    let mut pairs = Vec::with_capacity(images.len());
+    for batch in evaluation_pairs(experiment, images, 64)? {
+        let predictions = model.map(|(model, device)| predict(model, batch.clone(), device));
+        for row in 0..batch.indices.len() {
+            let caption = caption(images, batch.indices[row], numbers);
+            let mut pair = pair_of_row(experiment, &batch, row, caption)?;
+            if let Some(values) = &predictions {
+                let length = batch.target_len;
+                let target = &values[row * length..(row + 1) * length];
+                pair.predicted = map_of(&experiment.transformation, target, &pair.original);
+            }
+            pairs.push(pair);
+        }
+    }
+    Ok(PairSamples {
+        pairs,
+        has_predictions: model.is_some(),
+    })
+}
+
+impl PairSamples {
+    /// The mean distance, in pixels of the image, between where a corner of the copy lies on the
+    /// original and where the model says that it lies, as a median over the pairs; none without
+    /// predictions.
+    ///
+    /// It is measured on the original, since a model that knows nothing answers the mean of all
+    /// transformations, which takes the whole copy to one point and has no inverse.
+    pub fn corner_error_px(&self) -> Option<f64> {
+        let mut errors: Vec<f64> = self.pairs.iter().filter_map(corner_error_px).collect();
+        errors.sort_by(f64::total_cmp);
+        errors.get(errors.len() / 2).copied()
+    }
+}
+
+fn corner_error_px(pair: &PairSample) -> Option<f64> {
+    let (truth, predicted) = (pair.truth?, pair.predicted?);
+    let mut sum = 0.0;
+    for corner in corners(&pair.original) {
+        let ([x, y], [u, v]) = (truth.apply(corner)?, predicted.apply(corner)?);
+        sum += (x - u).hypot(y - v);
+    }
+    Some(sum / 4.0)
+}
+
+/// The corners of an image, from the top left one clockwise.
+pub fn corners(image: &RgbImage) -> [[f64; 2]; 4] {
+    let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]]
+}
+
+fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
+    let number = numbers.get(index).copied().unwrap_or(index);
+    let class = images.label(index).and_then(|label| {
+        let name = images.class_names.get(label as usize);
+        name.filter(|name| !name.is_empty())
+            .cloned()
+            .or_else(|| Some(format!("class {label}")))
+    });
+    class.map_or_else(
+        || format!("#{number}"),
+        |class| format!("#{number} {class}"),
+    )
+}
+
+/// The predicted normalised targets of a batch, `[batch, target length]`.
+fn predict(model: &Model, batch: HostBatch, device: &Device) -> Vec<f32> {
+    let batch = PairBatch::from_host(batch, device);
+    host_values(model.objective.predict(&model.encoder, &batch))
+}
+
+fn pair_of_row(
+    experiment: &Experiment,
+    batch: &HostBatch,
+    row: usize,
+    caption: String,
+) -> anyhow::Result<PairSample> {
+    let [_, channels, height, width] = batch.view_shape;
+    let item = channels * height * width;
+    let pixels = |view: usize| {
+        let values = &batch.views[view][row * item..(row + 1) * item];
+        image_of(values, [height, width], &experiment.data.normalisation)
+    };
+    let original = pixels(0)?;
+    let length = batch.target_len;
+    let target = &batch.targets[row * length..(row + 1) * length];
+    Ok(PairSample {
+        truth: map_of(&experiment.transformation, target, &original),
+        transformed: pixels(1)?,
+        original,
+        predicted: None,
+        caption,
+    })
+}
+
+/// The map from the copy to the original that `target` stands for.
+fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homography> {
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    family.source_from_output(target, height, width).ok()
+}
+
+/// The pixels that were normalised to `values`, `[3, height, width]`.
+fn image_of(
+    values: &[f32],
+    size: [usize; 2],
+    normalisation: &Normalisation,
+) -> anyhow::Result<RgbImage> {
+    let [height, width] = size;
+    let plane = height * width;
+    let byte = |channel: usize, at: usize| {
+        let unit =
+            values[channel * plane + at] * normalisation.std[channel] + normalisation.mean[channel];
+        (255.0 * unit).round().clamp(0.0, 255.0) as u8
+    };
+    let pixels = (0..plane)
+        .flat_map(|at| [byte(0, at), byte(1, at), byte(2, at)])
+        .collect();
+    RgbImage::from_raw(width as u32, height as u32, pixels).context("an image of impossible size")
+}

@@ -1,0 +1,120 @@
+//! The curves of a run, out of its log.
+
+use serde_json::Value;
+
+/// Points (x, y); x counts epochs, so 1.0 is the end of the first epoch.
+pub type Points = Vec<[f64; 2]>;
+
+/// What was logged over a run.
+#[derive(Debug, Default)]
+pub struct Curves {
+    /// Training loss at each logged step.
+    pub train: Points,
+    /// The same, as a running mean.
+    pub smoothed: Points,
+    /// Logged steps in the running mean.
+    pub window: usize,
+    /// Loss on the test images after each epoch.
+    pub test: Points,
+    /// The loss of a decoder that always answers the mean, where it is comparable.
+    pub mean_answer: Option<f64>,
+    /// Learning rate at each logged step.
+    pub rate: Points,
+    /// Pairs per second, as a median over the logged steps.
+    pub pairs_per_second: Option<f64>,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The last losses on training and test images.
+    pub last: [Option<f64>; 2],
+}
+
+impl Curves {
+    /// Reads the records of `metrics.jsonl`.
+    pub fn of(metrics: &[Value]) -> Self {
+        let of_kind = |kind: &'static str| metrics.iter().filter(move |r| r["event"] == kind);
+        let steps_per_epoch = of_kind("epoch").find_map(|record| {
+            let (step, epoch) = (record["step"].as_f64()?, record["epoch"].as_f64()?);
+            Some(step / (epoch + 1.0))
+        });
+        let steps_per_epoch = steps_per_epoch.unwrap_or(1.0).max(1.0);
+        let point = |record: &Value, key: &str| {
+            Some([
+                record["step"].as_f64()? / steps_per_epoch,
+                record[key].as_f64()?,
+            ])
+        };
+        let points = |kind: &'static str, key: &str| -> Points {
+            of_kind(kind)
+                .filter_map(|record| point(record, key))
+                .collect()
+        };
+        let train = points("step", "loss");
+        let window = (train.len() / 40).max(1);
+        let mut speeds: Vec<f64> = of_kind("step")
+            .filter_map(|r| r["pairs_per_second"].as_f64())
+            .collect();
+        speeds.sort_by(f64::total_cmp);
+        let last = of_kind("epoch").next_back().cloned().unwrap_or(Value::Null);
+        let comparable = last["test_loss"].is_number() && last["test_loss"] == last["test_mse"];
+        Self {
+            smoothed: running_mean(&train, window),
+            window,
+            test: points("epoch", "test_loss"),
+            mean_answer: last["test_mse_of_mean"].as_f64().filter(|_| comparable),
+            rate: points("step", "rate"),
+            pairs_per_second: speeds.get(speeds.len() / 2).copied(),
+            steps: last["step"].as_u64().unwrap_or(0),
+            seconds: last["seconds"].as_f64().unwrap_or(0.0),
+            last: [last["train_loss"].as_f64(), last["test_loss"].as_f64()],
+            train,
+        }
+    }
+}
+
+/// The mean of every point and the up to `window - 1` points before it.
+fn running_mean(points: &[[f64; 2]], window: usize) -> Points {
+    (0..points.len())
+        .map(|index| {
+            let part = &points[(index + 1).saturating_sub(window)..=index];
+            let sum: f64 = part.iter().map(|point| point[1]).sum();
+            [points[index][0], sum / part.len() as f64]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn steps_become_epochs() {
+        let metrics = [
+            json!({"event": "step", "step": 5, "loss": 0.5, "rate": 0.1, "pairs_per_second": 9.0}),
+            json!({"event": "step", "step": 10, "loss": 0.4, "rate": 0.2, "pairs_per_second": 7.0}),
+            json!({"event": "epoch", "step": 10, "epoch": 0, "train_loss": 0.45, "test_loss": 0.3,
+                "test_mse": 0.3, "test_mse_of_mean": 0.6, "seconds": 2.5}),
+        ];
+        let curves = Curves::of(&metrics);
+        assert_eq!(curves.train, [[0.5, 0.5], [1.0, 0.4]]);
+        assert_eq!(curves.test, [[1.0, 0.3]]);
+        assert_eq!(curves.mean_answer, Some(0.6));
+        assert_eq!(curves.steps, 10);
+    }
+
+    #[test]
+    fn the_running_mean_looks_back_only() {
+        let points = [[0.0, 1.0], [1.0, 3.0], [2.0, 8.0]];
+        assert_eq!(
+            running_mean(&points, 2),
+            [[0.0, 1.0], [1.0, 2.0], [2.0, 5.5]]
+        );
+    }
+
+    #[test]
+    fn an_empty_log_gives_empty_curves() {
+        assert!(Curves::of(&[]).train.is_empty());
+    }
+}

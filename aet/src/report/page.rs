@@ -1,0 +1,252 @@
+//! The page itself.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use aet_learn::probe::{Comparison, ProbeResult};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Material;
+use super::chart::{Chart, Series, escape};
+use crate::progress::clock;
+use crate::table::counted;
+use crate::verdict::{best, method_name, percent, ratio_text};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The whole page.
+///
+/// # Errors
+/// When the configuration cannot be written as TOML.
+pub fn page(material: &Material<'_>) -> anyhow::Result<String> {
+    let experiment = material.run.experiment();
+    let name = escape(&material.run.name());
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{name} - aet report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{name}</h1>\n<p class=\"faint\">{}</p>\n",
+        escape(&experiment.description)
+    );
+    html.push_str(&summary(material));
+    html.push_str(&verdict(material.comparisons));
+    html.push_str("<section>\n<h2>Loss</h2>\n");
+    html.push_str(&loss_chart(material).svg());
+    html.push_str("\n</section>\n<section>\n<h2>Learning rate</h2>\n");
+    html.push_str(&rate_chart(material).svg());
+    html.push_str("\n</section>\n");
+    let _ = write!(
+        html,
+        "<section>\n<h2>Transformations, true and predicted</h2>\n<p>{0}</p>\n\
+         <img class=\"pairs\" alt=\"{0}\" src=\"data:image/png;base64,{1}\">\n</section>\n",
+        escape(&material.picture_says),
+        STANDARD.encode(&material.picture)
+    );
+    let _ = write!(
+        html,
+        "<section>\n<h2>Configuration</h2>\n<p>Every value that this run was made with. Written \
+         to a file, it goes into <code>aet pretrain --config FILE</code>.</p>\n\
+         <details open><summary>TOML</summary>\n<pre>{}</pre>\n</details>\n</section>\n",
+        escape(&experiment.to_toml()?)
+    );
+    html.push_str("</main>\n</body>\n</html>\n");
+    Ok(html)
+}
+
+fn summary(material: &Material<'_>) -> String {
+    let (run, curves) = (material.run, &material.curves);
+    let (info, experiment) = (run.info(), run.experiment());
+    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
+    let speed = curves.pairs_per_second.map_or_else(String::new, |speed| {
+        format!(", {speed:.0} pairs/s (median)")
+    });
+    let facts = [
+        ("preset", info.preset.clone()),
+        ("seed", experiment.seed.to_string()),
+        ("images", material.images.clone()),
+        (
+            "transformations",
+            experiment.transformation.name().to_string(),
+        ),
+        (
+            "training",
+            format!(
+                "{}, {}",
+                counted(experiment.training.epochs, "epoch"),
+                counted(curves.steps, "step")
+            ),
+        ),
+        (
+            "last loss",
+            format!(
+                "{} training, {} test",
+                number(curves.last[0]),
+                number(curves.last[1])
+            ),
+        ),
+        (
+            "time",
+            format!(
+                "{}{speed}",
+                clock(Duration::from_secs_f64(curves.seconds.max(0.0)))
+            ),
+        ),
+        ("device", info.device.clone()),
+        ("revision", info.revision.clone()),
+        ("started", utc(info.started)),
+    ];
+    let mut html = String::from("<section>\n<h2>Summary</h2>\n<dl>\n");
+    for (name, value) in facts {
+        let _ = writeln!(
+            html,
+            "<div><dt>{name}</dt><dd>{}</dd></div>",
+            escape(&value)
+        );
+    }
+    html.push_str("</dl>\n</section>\n");
+    html
+}
+
+fn verdict(comparisons: &[Comparison]) -> String {
+    let mut html = String::from("<section>\n<h2>Probes: trained beside random encoder</h2>\n");
+    if comparisons.is_empty() {
+        html.push_str("<p class=\"faint\">No probe was run.</p>\n</section>\n");
+        return html;
+    }
+    html.push_str(
+        "<p>Error on test images, in percent; lower is better. The random encoder is the same \
+         network before training. Errors are those after the last epoch of the probe; the best \
+         epoch was chosen by looking at the test images and stands apart.</p>\n\
+         <div class=\"scroll\"><table>\n<thead><tr><th>probe</th><th>tap</th><th>pooling</th>\
+         <th class=\"wide\">test error, %</th><th class=\"number\">ratio</th>\
+         <th>best epoch, %</th></tr></thead>\n<tbody>\n",
+    );
+    let largest = comparisons
+        .iter()
+        .flat_map(|c| [c.trained.error, c.random.error])
+        .fold(1e-9, f64::max);
+    for comparison in comparisons {
+        let trained = &comparison.trained;
+        let _ = writeln!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}{}</td><td class=\"number\">{}</td>\
+             <td>trained {}<br>random {}</td></tr>",
+            escape(&method_name(trained)),
+            escape(&trained.tap),
+            trained.pooling,
+            bar("trained", trained, largest),
+            bar("random", &comparison.random, largest),
+            ratio_text(comparison),
+            best(trained),
+            best(&comparison.random)
+        );
+    }
+    html.push_str("</tbody>\n</table></div>\n</section>\n");
+    html
+}
+
+/// A bar as long as the error, with the number beside it.
+fn bar(encoder: &str, result: &ProbeResult, largest: f64) -> String {
+    format!(
+        "<div class=\"bar\"><span class=\"who\">{encoder}</span><span class=\"track\">\
+         <span class=\"fill {encoder}\" style=\"width:{:.1}%\"></span></span>\
+         <span class=\"value\">{}</span></div>",
+        100.0 * result.error / largest,
+        percent(result.error)
+    )
+}
+
+fn loss_chart(material: &Material<'_>) -> Chart {
+    let curves = &material.curves;
+    let mut series = Vec::new();
+    if curves.window > 1 {
+        series.push(Series {
+            name: "training, logged".into(),
+            class: "raw",
+            points: curves.train.clone(),
+            marked: false,
+        });
+    }
+    let smoothing = match curves.window {
+        1 => String::new(),
+        window => format!(", mean of {window}"),
+    };
+    series.push(Series {
+        name: format!("training{smoothing}"),
+        class: "train",
+        points: curves.smoothed.clone(),
+        marked: false,
+    });
+    if !curves.test.is_empty() {
+        series.push(Series {
+            name: "test, per epoch".into(),
+            class: "test",
+            points: curves.test.clone(),
+            marked: curves.test.len() <= 60,
+        });
+    }
+    let last = curves.train.last().map_or(1.0, |point| point[0]);
+    if let Some(level) = curves.mean_answer {
+        series.push(Series {
+            name: "answering the mean".into(),
+            class: "level",
+            points: vec![[0.0, level], [last, level]],
+            marked: false,
+        });
+    }
+    Chart {
+        says: "Training and test loss over the epochs".into(),
+        x_label: "epochs of training".into(),
+        y_label: "pretext loss (no unit)".into(),
+        series,
+        height: 320.0,
+        from_zero: false,
+    }
+}
+
+fn rate_chart(material: &Material<'_>) -> Chart {
+    Chart {
+        says: "Learning rate over the epochs".into(),
+        x_label: "epochs of training".into(),
+        y_label: "learning rate".into(),
+        series: vec![Series {
+            name: "learning rate".into(),
+            class: "train",
+            points: material.curves.rate.clone(),
+            marked: false,
+        }],
+        height: 220.0,
+        from_zero: true,
+    }
+}
+
+/// Seconds since 1970 as a date and time of day, by the civil calendar (Howard Hinnant's
+/// algorithm).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (rest / 3600, rest / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_dates() {
+        // date -u -d @951782400 '+%F %R'
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(utc(1_767_225_599), "2025-12-31 23:59 UTC");
+        assert_eq!(utc(0), "1970-01-01 00:00 UTC");
+    }
+}

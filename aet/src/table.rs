@@ -1,0 +1,74 @@
+//! Plain text tables for people: columns padded to their widest cell, numbers to the right.
+
+/// How a column is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// `rows` under `headings`, one line each, with a rule between.
+pub fn text_table(headings: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        widest.max(headings[column].0.chars().count())
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width_of).collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(headings.iter().zip(&widths))
+            .map(|(cell, ((_, align), &width))| match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            })
+            .collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(headings.iter().map(|(heading, _)| *heading).collect());
+    let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+    text.push_str(&line(rules.iter().map(String::as_str).collect()));
+    for row in rows {
+        text.push_str(&line(row.iter().map(String::as_str).collect()));
+    }
+    text
+}
+
+/// Names with a line on each: the names padded to one width, indented.
+pub fn text_list(entries: &[(String, String)]) -> String {
+    let widest = entries
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    entries
+        .iter()
+        .map(|(name, line)| format!("  {name:<widest$}  {line}\n"))
+        .collect()
+}
+
+/// `count` things, such as `1 epoch` or `3 epochs`.
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![
+            vec!["a".into(), "12.5".into()],
+            vec!["longer".into(), "3.1".into()],
+        ];
+        let table = text_table(&[("name", Align::Left), ("%", Align::Right)], &rows);
+        assert_eq!(
+            table,
+            "name       %\n------  ----\na       12.5\nlonger   3.1\n"
+        );
+    }
+}

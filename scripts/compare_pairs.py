@@ -1,0 +1,70 @@
+"""Pairs a second on one core: ours against a peer, run alternately; prints a Markdown row.
+
+Both are run `--rounds` times in turn, and the medians of what they print are compared. Wall time
+counts, so run it on a quiet machine. On Linux, a second row compares pairs per second of
+processor time, which other programs disturb less: two counts are made by each, so that start-up
+and the reading of the set drop out of the difference.
+
+usage: compare_pairs.py --peer "python pairs_pil.py cifar" --set <CIFAR-10 binary folder>
+                        [--ours target/release/examples/pairs_per_second] [--rounds 5]
+Before: cargo build --release -p aet-data --example pairs_per_second
+"""
+import argparse
+import re
+import resource
+import shlex
+import statistics
+import subprocess
+
+
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(command, count):
+    """(pairs per second it prints, processor seconds it took)"""
+    before = processor_seconds()
+    printed = subprocess.run(command + [str(count)], check=True, capture_output=True, text=True)
+    found = re.search(r"([0-9.]+) pairs/s", printed.stdout)
+    if not found:
+        raise SystemExit(f"no `pairs/s` in the output of {command}: {printed.stdout!r}")
+    return float(found[1]), processor_seconds() - before
+
+
+def row(what, ours, peer):
+    ours, peer = statistics.median(ours), statistics.median(peer)
+    print(f"| {what} | {ours:,.0f} | {peer:,.0f} | {ours / peer:.1f} |")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--peer", required=True, help="command; a count is appended")
+    arguments.add_argument("--set", required=True, help="the set that ours reads")
+    arguments.add_argument("--ours", default="target/release/examples/pairs_per_second")
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--peer-count", type=int, default=12_000)
+    arguments.add_argument("--ours-count", type=int, default=200_000)
+    options = arguments.parse_args()
+    sides = {
+        "ours": ([options.ours, options.set], options.ours_count),
+        "peer": (shlex.split(options.peer), options.peer_count),
+    }
+    wall = {name: [] for name in sides}
+    processor = {name: [] for name in sides}
+    for _ in range(max(options.rounds, 5)):
+        for name, (command, count) in sides.items():
+            few = count // 6
+            _, seconds_few = run(command, few)
+            rate, seconds = run(command, count)
+            wall[name].append(rate)
+            if seconds > seconds_few:
+                processor[name].append((count - few) / (seconds - seconds_few))
+    print("| CIFAR-10 pairs on one core | ours | peer | ratio |")
+    print("|---|---|---|---|")
+    row("pairs / s of wall time", wall["ours"], wall["peer"])
+    if all(processor.values()):
+        row("pairs / s of processor time", processor["ours"], processor["peer"])
+
+
+main()
