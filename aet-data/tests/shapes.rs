@@ -32,7 +32,7 @@ fn the_bytes_of_the_images_are_pinned() {
     let found = [checksum(&train.pixels), checksum(&test.pixels)];
     assert_eq!(
         found,
-        [0xbb8e_54c7_3643_49ef, 0xad28_b9a2_15e8_8f13],
+        [0x519a_120b_53cf_17a6, 0x99d5_3c92_0662_c226],
         "{found:#x?}"
     );
 }

@@ -307,7 +307,9 @@ impl<'a> Training<'a> {
             test,
         });
         let last = epoch + 1 == self.experiment.training.epochs;
-        if let (Some(images), true) = (&self.datasets.test, due(evaluation.probe_every) && !last) {
+        if let (Some(images), true) = (&self.datasets.test, due(evaluation.probe_every) && !last)
+            && flow.is_continue()
+        {
             flow = self.probe(images, watcher)?;
         }
         let progress = &mut self.state.progress;

@@ -19,7 +19,7 @@ const SAMPLES: usize = 3;
 /// Further than this from an outline, in pixels, a pixel lies wholly on one side of it.
 const EDGE_PX: f64 = 0.95;
 /// Least distance between the colours of the shape and of what is behind it.
-const LEAST_CONTRAST: f64 = 0.45;
+const LEAST_CONTRAST: f64 = 0.6;
 
 /// All that was drawn for one image.
 pub struct Scene {
@@ -39,10 +39,10 @@ impl Scene {
         let background = Background::sample(rng);
         let surface = {
             let colour = background.colour_apart(rng);
-            let contrast = draw::between(rng, 0.04, 0.16);
+            let contrast = draw::between(rng, 0.03, 0.10);
             Texture::sample(rng, colour, contrast)
         };
-        let spots = draw::whole(rng, 2);
+        let spots = usize::from(draw::chance(rng, 0.25));
         Self {
             clutter: (0..spots).map(|_| Spot::sample(rng)).collect(),
             exposure: Exposure::sample(rng),
@@ -225,15 +225,15 @@ impl Background {
         let has_horizon = draw::chance(rng, 0.35);
         let colours = [colour(rng, 0.35, 1.0), colour(rng, 0.15, 0.75)];
         let (above, horizon) = if has_horizon {
-            let contrast = draw::between(rng, 0.03, 0.1);
+            let contrast = draw::between(rng, 0.02, 0.08);
             let sky = Texture::clouds(rng, colours[0], contrast);
             (sky, draw::between(rng, 9.0, 25.0))
         } else {
-            let contrast = draw::between(rng, 0.03, 0.12);
+            let contrast = draw::between(rng, 0.02, 0.08);
             let wall = Texture::sample(rng, colours[0], contrast);
             (wall, 10.0 * SIDE as f64)
         };
-        let contrast = draw::between(rng, 0.03, 0.12);
+        let contrast = draw::between(rng, 0.02, 0.08);
         let tilt = draw::between(rng, -2.5, 2.5);
         Self {
             above,
@@ -317,7 +317,7 @@ impl Exposure {
         let gain = draw::between(rng, 0.75, 1.15);
         Self {
             gain: std::array::from_fn(|_| gain * draw::between(rng, 0.92, 1.08)),
-            noise: draw::between(rng, 0.005, 0.04),
+            noise: draw::between(rng, 0.003, 0.02),
         }
     }
 
