@@ -17,7 +17,7 @@ use crate::error::LearnError;
 use crate::evaluate::{PretextLoss, pretext_loss};
 use crate::model::{Model, fresh_model};
 use crate::optim;
-use crate::probe::{ProbeData, ProbeResult, run_probe};
+use crate::probe::{ProbeData, ProbeResult, run_probes};
 use crate::run_dir::RunDirectory;
 
 /// What happens during a run, for whoever watches it.
@@ -330,8 +330,8 @@ impl<'a> Training<'a> {
         let encoder = self.state.model.encoder.valid();
         let data = ProbeData::of(self.experiment, &self.datasets.train, test);
         let mut flow = ControlFlow::Continue(());
-        for probe in &self.experiment.evaluation.probes {
-            let result = run_probe(&encoder, probe, &data, &mut |_| ())?;
+        let probes = &self.experiment.evaluation.probes;
+        for result in run_probes(&encoder, probes, &data, &mut |_| ())? {
             self.run.log(&json!({
                 "event": "probe", "step": self.state.progress.step, "epoch": epoch,
                 "encoder": "trained", "result": &result,

@@ -3,6 +3,7 @@
 
 use aet_data::random::{self, Purpose};
 use burn::module::{Module, Param};
+use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -67,7 +68,7 @@ pub struct Unit {
 
 impl Unit {
     /// Weights from N(0, sqrt(2 / (side^2 * channels out))), the released initialisation.
-    fn new(shape: [usize; 3], rng: &mut impl rand::Rng, device: &Device) -> Self {
+    pub(crate) fn new(shape: [usize; 3], rng: &mut impl rand::Rng, device: &Device) -> Self {
         let [channels_in, channels_out, side] = shape;
         let std = (2.0 / (side * side * channels_out) as f64).sqrt();
         let kernel = normal_values(channels_out * channels_in * side * side, std, rng);
@@ -84,7 +85,7 @@ impl Unit {
         let pad = weight.dims()[2] / 2;
         let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
         let output = conv2d(input, weight, None, options);
-        burn::tensor::activation::relu(self.norm.forward(output))
+        relu(self.norm.forward(output))
     }
 }
 
@@ -101,6 +102,15 @@ pub(crate) fn normal_values(count: usize, std: f64, rng: &mut impl rand::Rng) ->
 pub struct Block {
     /// The three units, a spatial convolution and two of 1x1.
     pub units: Vec<Unit>,
+}
+
+impl Block {
+    /// `[batch, channels in, height, width]` to `[batch, channels out, height, width]`.
+    pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.units
+            .iter()
+            .fold(input, |features, unit| unit.forward(features))
+    }
 }
 
 /// The network-in-network encoder. Taps are `block1`, `block2`, ..., each after its pooling.
@@ -156,10 +166,7 @@ impl Nin {
     pub fn forward(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
         let mut features = images;
         for (index, block) in self.blocks.iter().enumerate().take(tap + 1) {
-            for unit in &block.units {
-                features = unit.forward(features);
-            }
-            features = pool(features, index);
+            features = pool(block.forward(features), index);
         }
         features
     }

@@ -1,17 +1,14 @@
 //! The convolutional probe of the CIFAR-10 experiments (AET, section 5.1, and the published code):
 //! the third block of the network-in-network, global average pooling, and a linear layer.
 
-use burn::module::{Module, Param};
-use burn::tensor::activation::relu;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::head::{Head, HeadTraining};
 use super::layers::Linear;
-use crate::backbone::{BatchNorm, Block, Unit, normal_values};
+use crate::backbone::{Block, Unit};
 use crate::error::ConfigError;
 
 /// A convolutional block trained on frozen feature maps; it needs `pooling = "full"`.
@@ -80,7 +77,7 @@ pub struct ConvHead {
 impl ConvHead {
     /// A block as wide as the features, for features of `channels` channels and `classes` classes.
     pub fn new(channels: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
-        let units = [3, 1, 1].map(|side| unit(channels, side, rng, device));
+        let units = [3, 1, 1].map(|side| Unit::new([channels, channels, side], rng, device));
         Self {
             block: Block {
                 units: units.into(),
@@ -92,27 +89,8 @@ impl ConvHead {
 
 impl Head for ConvHead {
     fn forward(&self, features: Tensor<4>) -> Tensor<2> {
-        let maps = self.block.units.iter().fold(features, forward_unit);
+        let maps = self.block.forward(features);
         self.last
             .forward(maps.mean_dim(3).mean_dim(2).flatten::<2>(1, 3))
     }
-}
-
-/// A unit with a kernel from N(0, sqrt(2 / (side^2 * channels))).
-fn unit(channels: usize, side: usize, rng: &mut impl Rng, device: &Device) -> Unit {
-    let std = (2.0 / (side * side * channels) as f64).sqrt();
-    let kernel = normal_values(channels * channels * side * side, std, rng);
-    let data = TensorData::new(kernel, [channels, channels, side, side]);
-    Unit {
-        conv: Param::from_tensor(Tensor::from_data(data, device)),
-        norm: BatchNorm::new(channels, device),
-    }
-}
-
-/// Convolution, batch normalisation, ReLU.
-fn forward_unit(maps: Tensor<4>, unit: &Unit) -> Tensor<4> {
-    let kernel = unit.conv.val();
-    let pad = kernel.dims()[2] / 2;
-    let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
-    relu(unit.norm.forward(conv2d(maps, kernel, None, options)))
 }

@@ -83,3 +83,32 @@ fn matrix(shape: [usize; 2], std: f64, rng: &mut impl Rng, device: &Device) -> T
     let values = normal_values(shape[0] * shape[1], std, rng);
     Tensor::from_data(TensorData::new(values, shape), device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim;
+    use crate::state::named_tensors;
+
+    /// As the published classifier's normalisation, which has no scale and no shift.
+    #[test]
+    fn a_plain_norm_learns_nothing_but_its_statistics() {
+        let device = Device::flex().autodiff();
+        let mut rng = aet_data::random::generator(1, 0, 0, aet_data::random::Purpose::Probe);
+        let features = matrix([6, 2], 3.0, &mut rng, &device).reshape([6, 2, 1, 1]);
+        let mut norm = PlainNorm::new(2, &device);
+        let before = named_tensors(&norm);
+        let mut optimizer = optim::SgdConfig::default().init();
+        for _ in 0..3 {
+            let loss = norm.forward(features.clone()).powi_scalar(3).mean();
+            norm = optim::step(&mut optimizer, 0.5, norm, &loss);
+        }
+        let after = named_tensors(&norm);
+        let moved: Vec<&str> = before
+            .iter()
+            .filter(|(name, tensor)| after.get(*name) != Some(*tensor))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(moved, ["norm.running_mean", "norm.running_var"]);
+    }
+}

@@ -1,0 +1,316 @@
+//! A plain chain of units (convolution, batch normalisation, ReLU) and pools, the shape of the
+//! encoders of this project: trained with the statistics of the batch ([`Chain::forward`],
+//! [`Chain::backward`]) or frozen with the running ones ([`Chain::frozen_features`]).
+//!
+//! Only what a unit's convolution gives is kept. Normalisation and ReLU are done again wherever the
+//! result is read, on a block of rows that is in the cache, so that each layer reads and writes the
+//! memory once forward and twice backward.
+
+mod backward;
+mod forward;
+mod frozen;
+mod source;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+
+pub use forward::{Statistics, Trace};
+
+use crate::convolution::{Convolution, Weights};
+use crate::pool::{Pool, PoolKind};
+
+/// Added to a variance before its square root, as in PyTorch.
+pub const EPSILON: f32 = 1e-5;
+
+/// A layer of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// Convolution without bias, of stride 1 and as much padding as keeps the size, batch
+    /// normalisation, ReLU.
+    Unit {
+        /// Side of the kernel, odd.
+        side: usize,
+        /// Channels out.
+        channels: usize,
+    },
+    /// Pooling; has to follow a unit.
+    Pool {
+        /// What becomes of a window.
+        kind: PoolKind,
+        /// Side of the window.
+        size: usize,
+        /// From one window to the next.
+        stride: usize,
+        /// Border, less than the window.
+        padding: usize,
+    },
+}
+
+/// Why a chain cannot be built.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum ChainError {
+    /// A layer does not fit.
+    #[error("layer {layer} of the chain {message}")]
+    Layer {
+        /// Which, counted from 0.
+        layer: usize,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+    /// There is nothing to do.
+    #[error("a chain needs at least one layer, and images of at least one pixel")]
+    Empty,
+}
+
+/// A chain for images of one size.
+#[derive(Debug)]
+pub struct Chain {
+    height: usize,
+    width: usize,
+    channels: usize,
+    stages: Vec<Stage>,
+    parameters: usize,
+    statistics: usize,
+    trained: Latest<Laid>,
+    frozen: Latest<frozen::Folded>,
+}
+
+/// What was last made of some parameters, since the same ones come again: in both views of a step,
+/// and in every batch that is embedded.
+#[derive(Debug)]
+struct Latest<T>(Mutex<Option<(Vec<f32>, Arc<T>)>>);
+
+impl<T> Latest<T> {
+    fn none() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// What was last made, if it was of `values`; else what `make` makes of them.
+    fn of(&self, values: &[&[f32]], make: impl FnOnce() -> T) -> Arc<T> {
+        let same = |old: &[f32]| {
+            let mut rest = old;
+            values
+                .iter()
+                .all(|part| match rest.split_at_checked(part.len()) {
+                    Some((first, others)) => {
+                        rest = others;
+                        bytemuck::cast_slice::<f32, u8>(first)
+                            == bytemuck::cast_slice::<f32, u8>(part)
+                    }
+                    None => false,
+                })
+                && rest.is_empty()
+        };
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((old, made)) = &*latest
+            && same(old)
+        {
+            return Arc::clone(made);
+        }
+        let made = Arc::new(make());
+        *latest = Some((values.concat(), Arc::clone(&made)));
+        made
+    }
+}
+
+/// The weights of every unit as the products want them; none for pools.
+type Laid = Vec<Option<Weights>>;
+
+/// A layer with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    Unit(Unit),
+    Pool(Pool),
+}
+
+/// A unit, and where its parameters and statistics are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unit {
+    convolution: Convolution,
+    /// Of its kernel; its scales and shifts follow.
+    first_parameter: usize,
+    /// Of its mean; its variance follows.
+    first_statistic: usize,
+}
+
+impl Unit {
+    fn channels(&self) -> usize {
+        self.convolution.channels_out
+    }
+
+    fn kernel<'p>(&self, parameters: &'p [f32]) -> &'p [f32] {
+        &parameters[self.first_parameter..][..self.convolution.weight_len()]
+    }
+
+    /// Scales and shifts of its normalisation.
+    fn norm<'p>(&self, parameters: &'p [f32]) -> [&'p [f32]; 2] {
+        let first = self.first_parameter + self.convolution.weight_len();
+        let channels = self.channels();
+        let (scales, rest) = parameters[first..].split_at(channels);
+        [scales, &rest[..channels]]
+    }
+}
+
+impl Stage {
+    /// Height, width and channels of the output; and its channels as they are stored.
+    fn output(&self) -> [usize; 3] {
+        match self {
+            Self::Unit(unit) => {
+                let convolution = &unit.convolution;
+                [
+                    convolution.height,
+                    convolution.width,
+                    convolution.stored_out(),
+                ]
+            }
+            Self::Pool(pool) => {
+                let [height, width] = pool.output();
+                [height, width, pool.channels]
+            }
+        }
+    }
+
+    /// Values of the output for one image, as they are stored.
+    fn output_len(&self) -> usize {
+        self.output().iter().product()
+    }
+}
+
+impl Chain {
+    /// A chain of `layers` on images of `channels`, `height` x `width` pixels.
+    ///
+    /// # Errors
+    /// When a layer cannot follow the one before it.
+    pub fn new(
+        [channels, height, width]: [usize; 3],
+        layers: &[Layer],
+    ) -> Result<Self, ChainError> {
+        if layers.is_empty() || channels * height * width == 0 {
+            return Err(ChainError::Empty);
+        }
+        let mut chain = Self {
+            height,
+            width,
+            channels,
+            stages: Vec::with_capacity(layers.len()),
+            parameters: 0,
+            statistics: 0,
+            trained: Latest::none(),
+            frozen: Latest::none(),
+        };
+        for (place, layer) in layers.iter().enumerate() {
+            let stage = chain.stage(layer).map_err(|message| ChainError::Layer {
+                layer: place,
+                message,
+            })?;
+            if let Stage::Unit(unit) = &stage {
+                chain.parameters += unit.convolution.weight_len() + 2 * unit.channels();
+                chain.statistics += 2 * unit.channels();
+            }
+            chain.stages.push(stage);
+        }
+        Ok(chain)
+    }
+
+    /// The next stage.
+    fn stage(&self, layer: &Layer) -> Result<Stage, &'static str> {
+        let [height, width, stored] = match self.stages.last() {
+            Some(stage) => stage.output(),
+            None => [self.height, self.width, self.channels],
+        };
+        match *layer {
+            Layer::Unit { side, channels } => {
+                if side % 2 == 0 || channels == 0 {
+                    return Err("needs a kernel of odd side and at least one channel");
+                }
+                let channels_in = self.output_channels();
+                Ok(Stage::Unit(Unit {
+                    convolution: Convolution::new(
+                        side,
+                        [height, width],
+                        [channels_in, channels],
+                        stored,
+                    ),
+                    first_parameter: self.parameters,
+                    first_statistic: self.statistics,
+                }))
+            }
+            Layer::Pool {
+                kind,
+                size,
+                stride,
+                padding,
+            } => {
+                if !matches!(self.stages.last(), Some(Stage::Unit(_))) {
+                    return Err("is a pool that does not follow a unit");
+                }
+                if stride == 0 || padding >= size || height.min(width) + 2 * padding < size {
+                    return Err(
+                        "needs a stride, a padding below its size, and a large enough image",
+                    );
+                }
+                Ok(Stage::Pool(Pool {
+                    kind,
+                    size,
+                    stride,
+                    padding,
+                    height,
+                    width,
+                    channels: stored,
+                }))
+            }
+        }
+    }
+
+    /// Channels of the output.
+    fn output_channels(&self) -> usize {
+        self.stages
+            .iter()
+            .rev()
+            .find_map(|stage| match stage {
+                Stage::Unit(unit) => Some(unit.channels()),
+                Stage::Pool(_) => None,
+            })
+            .unwrap_or(self.channels)
+    }
+
+    /// Channels, height and width of the images.
+    pub fn input(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
+    /// Channels, height and width of the output.
+    pub fn output(&self) -> [usize; 3] {
+        let [height, width, _] = match self.stages.last() {
+            Some(stage) => stage.output(),
+            None => [self.height, self.width, 0],
+        };
+        [self.output_channels(), height, width]
+    }
+
+    /// Number of parameters: of every unit in turn the kernel `[channels out, channels in, side,
+    /// side]`, the scales and the shifts.
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// Number of statistics: of every unit in turn the means and the variances.
+    pub fn statistics(&self) -> usize {
+        self.statistics
+    }
+
+    /// Multiply-adds of one image forward, by the convolutions' definition.
+    pub fn multiply_adds(&self) -> usize {
+        self.stages
+            .iter()
+            .map(|stage| match stage {
+                Stage::Unit(unit) => {
+                    let convolution = &unit.convolution;
+                    convolution.weight_len() * convolution.height * convolution.width
+                }
+                Stage::Pool(_) => 0,
+            })
+            .sum()
+    }
+}

@@ -1,0 +1,112 @@
+//! The vector instructions of this machine, found at run time: AVX-512, AVX2 with FMA, NEON, or
+//! plain arithmetic.
+
+use std::sync::OnceLock;
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// The instruction set that this process uses.
+fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(|| match std::env::var("AET_SIMD").as_deref() {
+        Ok("portable") => Arch::Scalar,
+        _ => Arch::new(),
+    })
+}
+
+/// Runs `task` with the best instructions of this machine.
+#[inline(always)]
+pub(crate) fn run<T: WithSimd>(task: T) -> T::Output {
+    arch().dispatch(task)
+}
+
+/// Values in a vector register.
+pub fn lanes() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    static LANES: OnceLock<usize> = OnceLock::new();
+    *LANES.get_or_init(|| run(Lanes))
+}
+
+/// The instruction set in words, such as `AVX2`.
+pub fn instruction_set() -> String {
+    match arch() {
+        Arch::Scalar => "portable".into(),
+        other => format!("{other:?}")
+            .split('(')
+            .next()
+            .unwrap_or_default()
+            .replace("V3", "AVX2 and FMA")
+            .replace("V4", "AVX-512"),
+    }
+}
+
+/// Channels that `channels` take up in memory: the next whole number of vectors.
+pub(crate) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(lanes())
+}
+
+/// Reads a vector.
+///
+/// # Safety
+/// `S::F32_LANES` values can be read from `place`, which need not be aligned.
+#[inline(always)]
+pub(crate) unsafe fn load<S: Simd>(_: S, place: *const f32) -> S::f32s {
+    // SAFETY: by the caller's promise; an unaligned read asks for nothing else.
+    unsafe { place.cast::<S::f32s>().read_unaligned() }
+}
+
+/// Writes a vector.
+///
+/// # Safety
+/// `S::F32_LANES` values can be written at `place`, which need not be aligned.
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd>(_: S, place: *mut f32, value: S::f32s) {
+    // SAFETY: by the caller's promise; an unaligned write asks for nothing else.
+    unsafe { place.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// Writes a vector; past the caches if it is `far` from its next reading.
+///
+/// # Safety
+/// `S::F32_LANES` values can be written at `place`, which is aligned to 16 bytes if `far`.
+#[inline(always)]
+pub(crate) unsafe fn write<S: Simd>(simd: S, place: *mut f32, value: S::f32s, far: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if far && S::F32_LANES.is_multiple_of(4) {
+        use std::arch::x86_64::{__m128, _mm_stream_ps};
+        debug_assert_eq!(place as usize % 16, 0);
+        for quad in 0..S::F32_LANES / 4 {
+            // SAFETY: a vector holds that many quads, and SSE is part of x86-64; the place is by
+            // the caller's promise.
+            unsafe {
+                let quad_value = (&raw const value)
+                    .cast::<__m128>()
+                    .add(quad)
+                    .read_unaligned();
+                _mm_stream_ps(place.add(4 * quad), quad_value);
+            }
+        }
+        return;
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = far;
+    // SAFETY: by the caller's promise.
+    unsafe { store(simd, place, value) };
+}
+
+/// Makes streamed values visible to other threads.
+pub(crate) fn fence_streams() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}

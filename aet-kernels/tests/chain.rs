@@ -1,0 +1,176 @@
+//! Whole chains against their definition in f64.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod reference;
+
+use aet_kernels::chain::{Chain, ChainError, Layer};
+use aet_kernels::pool::PoolKind;
+use reference::{Images, Reference, relative, uniform};
+
+const fn unit(side: usize, channels: usize) -> Layer {
+    Layer::Unit { side, channels }
+}
+
+const fn pool(kind: PoolKind) -> Layer {
+    Layer::Pool {
+        kind,
+        size: 3,
+        stride: 2,
+        padding: 1,
+    }
+}
+
+/// A small network-in-network.
+const NETWORK: [Layer; 11] = [
+    unit(5, 12),
+    unit(1, 10),
+    unit(1, 9),
+    pool(PoolKind::Max),
+    unit(5, 16),
+    unit(1, 11),
+    unit(1, 13),
+    pool(PoolKind::Average),
+    unit(3, 12),
+    unit(1, 8),
+    unit(1, 5),
+];
+
+struct Case {
+    chain: Chain,
+    layers: &'static [Layer],
+    batch: usize,
+    images: Vec<f32>,
+    parameters: Vec<f32>,
+}
+
+impl Case {
+    fn new(layers: &'static [Layer], input: [usize; 3], batch: usize, seed: u64) -> Self {
+        let chain = Chain::new(input, layers).unwrap();
+        let mut parameters = uniform(chain.parameters(), seed);
+        // Scales from 0.5 to 1.5 and small shifts.
+        let mut first = 0;
+        let mut inputs = input[0];
+        for layer in layers {
+            if let Layer::Unit { side, channels } = layer {
+                first += channels * inputs * side * side;
+                for scale in &mut parameters[first..first + channels] {
+                    *scale = 1.0 + 0.5 * *scale;
+                }
+                first += 2 * channels;
+                inputs = *channels;
+            }
+        }
+        Self {
+            images: uniform(batch * input.iter().product::<usize>(), seed + 1),
+            parameters,
+            chain,
+            layers,
+            batch,
+        }
+    }
+
+    fn images(&self) -> Images {
+        let [channels, height, width] = self.chain.input();
+        Images::of([self.batch, channels, height, width], &self.images)
+    }
+}
+
+#[test]
+fn features_statistics_and_gradients_equal_those_in_f64() {
+    for (size, batch, seed) in [
+        ([3, 16, 16], 5, 1),
+        ([3, 13, 21], 3, 2),
+        ([4, 9, 8], 2, 3),
+        ([8, 7, 7], 4, 4),
+    ] {
+        let case = Case::new(&NETWORK, size, batch, seed);
+        let (features, statistics, trace) =
+            case.chain.forward(&case.images, &case.parameters, true);
+        let mut reference = Reference::new(case.layers, &case.parameters);
+        let expected = reference.forward(&case.images(), None);
+        assert!(relative(&features, &expected.values) < 1e-4);
+        assert!(relative(&statistics, &reference.statistics) < 1e-5);
+        let gradient = uniform(features.len(), seed + 9);
+        let (found, images) = case.chain.backward(&case.images, trace, &gradient);
+        let (expected, expected_images) =
+            reference.backward(&Images::of(expected.shape, &gradient));
+        let error = relative(&found, &expected);
+        let image_error = relative(&images.unwrap(), &expected_images.values);
+        println!(
+            "{size:?}: gradients off by {error:.1e} and {image_error:.1e}; ReLU margin {:.1e}",
+            reference.margin
+        );
+        assert!(
+            error < 1e-3 && image_error < 1e-3,
+            "{size:?}: {error} {image_error}"
+        );
+    }
+}
+
+#[test]
+fn frozen_features_equal_those_in_f64() {
+    for (size, batch, seed) in [([3, 16, 16], 5, 1), ([3, 13, 21], 35, 2), ([8, 8, 9], 2, 3)] {
+        let case = Case::new(&NETWORK, size, batch, seed);
+        let statistics: Vec<f32> = uniform(case.chain.statistics(), 3)
+            .iter()
+            .map(|v| 1.5 + v)
+            .collect();
+        let features = case
+            .chain
+            .frozen_features(&case.images, &case.parameters, &statistics);
+        let mut reference = Reference::new(case.layers, &case.parameters);
+        let expected = reference.forward(&case.images(), Some(&statistics));
+        assert!(relative(&features, &expected.values) < 1e-4);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let case = Case::new(&NETWORK, [3, 20, 20], 64, 5);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let (features, statistics, trace) =
+                case.chain.forward(&case.images, &case.parameters, false);
+            let (gradients, images) = case.chain.backward(&case.images, trace, &features);
+            assert!(images.is_none());
+            let frozen = case.chain.frozen_features(
+                &case.images,
+                &case.parameters,
+                &case.parameters[..statistics.len()],
+            );
+            (
+                features,
+                statistics,
+                gradients,
+                frozen.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            )
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3, 4] {
+        assert!(one == run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn impossible_chains_are_refused() {
+    let refused = |input, layers: &[Layer]| Chain::new(input, layers).unwrap_err();
+    assert_eq!(refused([3, 8, 8], &[]), ChainError::Empty);
+    assert_eq!(refused([3, 0, 8], &[unit(3, 4)]), ChainError::Empty);
+    for layers in [
+        &[unit(2, 4)][..],
+        &[unit(3, 0)],
+        &[pool(PoolKind::Max)],
+        &[unit(3, 4), pool(PoolKind::Max), pool(PoolKind::Max)],
+    ] {
+        let message = refused([3, 8, 8], layers).to_string();
+        assert!(
+            message.starts_with(&format!("layer {} of the chain", layers.len() - 1)),
+            "{message}"
+        );
+    }
+}

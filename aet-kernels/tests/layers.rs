@@ -1,0 +1,178 @@
+//! Each layer alone against its definition in f64, over random shapes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod reference;
+
+use aet_kernels::buffer::Buffer;
+use aet_kernels::convolution::{Algorithm, Convolution};
+use aet_kernels::simd::lanes;
+use proptest::prelude::*;
+use reference::{Images, each_product, relative, uniform};
+
+/// A convolution of a batch, and what its definition gives.
+struct Case {
+    convolution: Convolution,
+    batch: usize,
+    input: Vec<f32>,
+    kernel: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Case {
+    fn new(
+        side: usize,
+        size: [usize; 2],
+        channels: [usize; 2],
+        batch: usize,
+        exact: bool,
+        seed: u64,
+    ) -> Self {
+        let stored = match exact {
+            true => channels[0],
+            false => channels[0].next_multiple_of(lanes()),
+        };
+        let convolution = Convolution::new(side, size, channels, stored);
+        let pixels = batch * size[0] * size[1];
+        Self {
+            input: uniform(pixels * channels[0], seed),
+            kernel: uniform(convolution.weight_len(), seed + 1),
+            gradient: uniform(pixels * channels[1], seed + 2),
+            convolution,
+            batch,
+        }
+    }
+
+    fn shape(&self, channels: usize) -> [usize; 4] {
+        [
+            self.batch,
+            channels,
+            self.convolution.height,
+            self.convolution.width,
+        ]
+    }
+
+    /// Value of channel `c` of pixel `pixel` of planes.
+    fn at(&self, planes: &[f32], channels: usize, pixel: usize, c: usize) -> f32 {
+        let pixels = self.convolution.height * self.convolution.width;
+        planes[(pixel / pixels * channels + c) * pixels + pixel % pixels]
+    }
+
+    /// Output, gradient of kernel and of input, by planes.
+    fn run(&self) -> [Vec<f32>; 3] {
+        let conv = &self.convolution;
+        let (inputs, outputs) = (conv.channels_in, conv.channels_out);
+        let weights = conv.prepare(&self.kernel, None, true);
+        let mut scratch = conv.scratch(true);
+        let mut sums: Vec<Buffer> = Vec::new();
+        let mut out = vec![0.0; self.gradient.len()];
+        let mut back = vec![0.0; self.input.len()];
+        let pixels = conv.height * conv.width;
+        let plane = |channels: usize, pixel: usize, c: usize| {
+            (pixel / pixels * channels + c) * pixels + pixel % pixels
+        };
+        for (number, chunk) in conv.chunks(self.batch).into_iter().enumerate() {
+            let placed = conv.place_input(chunk, &mut scratch);
+            for (row, offset) in placed.offsets.iter().enumerate() {
+                for c in 0..conv.stored_in {
+                    placed.buffer[*offset as usize + c] = match c < inputs {
+                        true => self.at(&self.input, inputs, placed.first + row, c),
+                        false => 0.0,
+                    };
+                }
+            }
+            conv.forward(chunk, &weights, &mut scratch);
+            for row in 0..chunk.rows {
+                for c in 0..outputs {
+                    out[plane(outputs, chunk.first + row, c)] =
+                        scratch.output[row * conv.out_stride() + c];
+                }
+            }
+            let placed = conv.place_gradient(chunk, &mut scratch);
+            for (row, offset) in placed.offsets.iter().enumerate() {
+                for c in 0..conv.stored_out() {
+                    placed.buffer[*offset as usize + c] = match c < outputs {
+                        true => self.at(&self.gradient, outputs, placed.first + row, c),
+                        false => 0.0,
+                    };
+                }
+            }
+            let fresh = number < 2;
+            if fresh {
+                sums.push(Buffer::stale(conv.gradient_len()));
+            }
+            let sum = &mut sums[number % 2];
+            conv.backward(chunk, Some(&weights), &mut scratch, (sum, fresh));
+            let mut offsets = Vec::new();
+            let layout = conv.input_gradient_layout(chunk, &mut offsets);
+            let stored = inputs.next_multiple_of(lanes());
+            let mut rows = vec![0.0; chunk.rows * stored];
+            layout.copy(&scratch.input_gradient, &mut rows, stored);
+            for row in 0..chunk.rows {
+                for c in 0..inputs {
+                    back[plane(inputs, chunk.first + row, c)] = rows[row * stored + c];
+                }
+            }
+        }
+        let mut kernel = vec![0.0; self.kernel.len()];
+        conv.collect_gradient(&sums, &mut kernel);
+        [out, kernel, back]
+    }
+
+    /// The same in f64.
+    fn expected(&self) -> [Vec<f64>; 3] {
+        let conv = &self.convolution;
+        let input = Images::of(self.shape(conv.channels_in), &self.input);
+        let gradient = Images::of(self.shape(conv.channels_out), &self.gradient);
+        let mut out = vec![0.0; gradient.values.len()];
+        let mut kernel = vec![0.0; self.kernel.len()];
+        let mut back = vec![0.0; input.values.len()];
+        each_product(input.shape, conv.channels_out, conv.side, |from, k, to| {
+            out[to] += input.values[from] * f64::from(self.kernel[k]);
+            kernel[k] += input.values[from] * gradient.values[to];
+            back[from] += gradient.values[to] * f64::from(self.kernel[k]);
+        });
+        [out, kernel, back]
+    }
+
+    fn errors(&self) -> [f64; 3] {
+        let (found, expected) = (self.run(), self.expected());
+        std::array::from_fn(|part| relative(&found[part], &expected[part]))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn outputs_and_gradients_of_any_shape_equal_those_in_f64(
+        side in prop::sample::select(vec![1_usize, 3, 5, 7]),
+        height in 1_usize..19, width in 1_usize..23,
+        inputs in 1_usize..33, outputs in 1_usize..41,
+        batch in 1_usize..5, exact: bool, seed in 0_u64..1_000_000,
+    ) {
+        let case = Case::new(side, [height, width], [inputs, outputs], batch, exact, seed);
+        for (part, error) in ["output", "kernel", "input"].iter().zip(case.errors()) {
+            prop_assert!(error < 1e-4, "{part} of {:?} is off by {error}", case.convolution);
+        }
+    }
+}
+
+/// The layers of the encoder at a quarter of its width, and what rounding costs in each.
+#[test]
+fn rounding_of_the_encoders_layers() {
+    for (side, size, channels) in [
+        (5, 32, [3, 48]),
+        (1, 32, [48, 40]),
+        (5, 16, [24, 48]),
+        (3, 8, [48, 48]),
+    ] {
+        let case = Case::new(side, [size; 2], channels, 4, channels[0] == 3, 7);
+        let [out, kernel, back] = case.errors();
+        let way = case.convolution.algorithm;
+        println!(
+            "{side}x{side} {channels:?} at {size}: {way:?} output {out:.1e} kernel {kernel:.1e} input {back:.1e}"
+        );
+        assert!(out.max(kernel).max(back) < 2e-5);
+        assert_eq!(way == Algorithm::Winograd, side > 1 && channels[0] > 3);
+    }
+}
