@@ -1,14 +1,17 @@
-//! The loader: batches of an epoch, made by worker threads, delivered in order.
+//! The loader: batches of an epoch, made ahead of their reader, delivered in order.
 //!
-//! Worker `w` of `n` makes the steps `w, w + n, w + 2n, ...` and sends them through a channel of
-//! its own that holds a few batches; the reader takes from the channels in turn. So batches come
-//! in step order without a queue to sort, memory is bounded, and no thread waits for a lock. What
-//! is in a batch depends on seed, epoch and item index alone.
+//! Each batch is a task of rayon's pool, the one that training computes in, so that loading takes no
+//! cores beyond those that a run was given. A few tasks are under way or done at any time, each with
+//! a channel for its batch; the reader empties the channels in step order and starts a task for each
+//! that it takes, which bounds the memory. What is in a batch depends on seed, epoch and item index
+//! alone.
 
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread;
 
 use crate::batch::HostBatch;
 use crate::cache::ImageSet;
@@ -16,7 +19,7 @@ use crate::error::DataError;
 use crate::pipeline::{ItemContext, ItemPipeline};
 use crate::random::{Purpose, generator, permutation};
 
-/// Batches that a worker may have finished before the reader asks for them.
+/// Batches, for each worker, that may be under way or done before the reader asks for them.
 const AHEAD_PER_WORKER: usize = 2;
 
 /// In which order an epoch goes through the set.
@@ -62,11 +65,10 @@ pub struct Loader;
 impl Loader {
     /// The batches of one epoch, in step order.
     ///
-    /// `workers` threads make whole batches ahead of the reader, at most a few each; they end and
-    /// are joined when the iterator is dropped. With 0 workers, the calling thread makes each
-    /// batch as it asks for it. A batch is the same with any number of workers and from any
-    /// `first_step`. There is no batch where `first_step` lies past the end, or where `drop_last`
-    /// leaves none.
+    /// Whole batches are made ahead of the reader in rayon's pool, a few for each of `workers`. With
+    /// 0 workers, or where the reader itself is a thread of the pool, it makes each batch as it asks
+    /// for it. A batch is the same with any number of workers and from any `first_step`. There is no
+    /// batch where `first_step` lies past the end, or where `drop_last` leaves none.
     ///
     /// # Errors
     /// When the set is empty or the batch size is 0.
@@ -185,20 +187,20 @@ impl Work {
         }
     }
 
-    /// What worker `number` of `workers` does.
-    fn run(&self, number: usize, workers: usize, sender: &SyncSender<HostBatch>) {
-        let mut context = self.context();
-        let steps = (self.plan.first_step..self.steps)
-            .skip(number)
-            .step_by(workers);
-        for step in steps {
-            if self.stopped.load(Ordering::Relaxed) {
+    /// Starts the making of the batch of `step` in the pool.
+    fn spawn(self: &Arc<Self>, step: usize) -> Receiver<thread::Result<HostBatch>> {
+        let (sender, receiver) = sync_channel(1);
+        let work = Arc::clone(self);
+        rayon::spawn(move || {
+            if work.stopped.load(Ordering::Relaxed) {
                 return;
             }
-            if sender.send(self.batch(step, &mut context)).is_err() {
-                return;
-            }
-        }
+            // A panic goes on in the reader; in the pool it would end the process.
+            let made = catch_unwind(AssertUnwindSafe(|| work.batch(step, &mut work.context())));
+            // The reader may have gone.
+            let _ = sender.send(made);
+        });
+        receiver
     }
 }
 
@@ -212,28 +214,19 @@ pub struct EpochBatches {
 enum Maker {
     /// The thread that reads.
     Reader(Box<ItemContext>),
-    Workers(Vec<Worker>),
-}
-
-struct Worker {
-    /// `None` once the reader has gone.
-    batches: Option<Receiver<HostBatch>>,
-    /// `None` once joined.
-    thread: Option<JoinHandle<()>>,
+    /// The pool; what is to come of the next steps, in their order.
+    Pool(VecDeque<Receiver<thread::Result<HostBatch>>>),
 }
 
 impl EpochBatches {
     fn start(work: Arc<Work>, workers: usize) -> Self {
         let next_step = work.plan.first_step;
-        let workers = workers.min(work.steps.saturating_sub(next_step));
-        let maker = if workers == 0 {
+        let maker = if workers == 0 || rayon::current_thread_index().is_some() {
             Maker::Reader(Box::new(work.context()))
         } else {
-            Maker::Workers(
-                (0..workers)
-                    .map(|number| Worker::start(&work, number, workers))
-                    .collect(),
-            )
+            let ahead = (workers * AHEAD_PER_WORKER).min(work.steps.saturating_sub(next_step));
+            let steps = next_step..next_step + ahead;
+            Maker::Pool(steps.map(|step| work.spawn(step)).collect())
         };
         Self {
             work,
@@ -276,9 +269,17 @@ impl Iterator for EpochBatches {
         self.next_step += 1;
         match &mut self.maker {
             Maker::Reader(context) => Some(self.work.batch(step, context)),
-            Maker::Workers(workers) => {
-                let turn = (step - self.work.plan.first_step) % workers.len();
-                Some(workers[turn].receive())
+            Maker::Pool(batches) => {
+                let next = batches.pop_front()?;
+                let new = step + batches.len() + 1;
+                if new < self.work.steps {
+                    batches.push_back(self.work.spawn(new));
+                }
+                match next.recv() {
+                    Ok(Ok(batch)) => Some(batch),
+                    Ok(Err(panic)) => resume_unwind(panic),
+                    Err(_) => panic!("a batch was given up before it was made"),
+                }
             }
         }
     }
@@ -293,42 +294,7 @@ impl ExactSizeIterator for EpochBatches {}
 
 impl Drop for EpochBatches {
     fn drop(&mut self) {
+        // Tasks that have not begun make nothing.
         self.work.stopped.store(true, Ordering::Relaxed);
-        let Maker::Workers(workers) = &mut self.maker else {
-            return;
-        };
-        for worker in workers.iter_mut() {
-            worker.batches = None;
-        }
-        for worker in workers {
-            if let Some(thread) = worker.thread.take() {
-                // A panic of a batch that nobody has read is nobody's loss.
-                let _ = thread.join();
-            }
-        }
-    }
-}
-
-impl Worker {
-    fn start(work: &Arc<Work>, number: usize, workers: usize) -> Self {
-        let (sender, batches) = sync_channel(AHEAD_PER_WORKER);
-        let work = Arc::clone(work);
-        let thread = std::thread::spawn(move || work.run(number, workers, &sender));
-        Self {
-            batches: Some(batches),
-            thread: Some(thread),
-        }
-    }
-
-    /// The next batch of this worker; a panic in the worker goes on in the reader.
-    fn receive(&mut self) -> HostBatch {
-        let received = self.batches.as_ref().map(Receiver::recv);
-        if let Some(Ok(batch)) = received {
-            return batch;
-        }
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => panic!("a worker ended before its last batch"),
-        }
     }
 }

@@ -145,6 +145,20 @@ impl Convolution {
         self.channels_out * self.channels_in * self.side * self.side
     }
 
+    /// Multiply-adds for one image: by definition, and as they are done, transforms and padding of
+    /// channels left out.
+    pub fn multiply_adds(&self) -> [usize; 2] {
+        let defined = self.weight_len() * self.pixels();
+        let done = match self.algorithm {
+            Algorithm::Winograd => {
+                let tiling = self.tiling(1);
+                self.channels_in * self.channels_out * tiling.tiles() * tiling.products()
+            }
+            _ => defined,
+        };
+        [defined, done]
+    }
+
     fn pad(&self) -> usize {
         self.side / 2
     }

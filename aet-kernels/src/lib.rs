@@ -4,6 +4,7 @@
 pub mod buffer;
 pub mod chain;
 pub mod convolution;
+pub mod peak;
 pub mod pool;
 pub mod product;
 pub mod rows;

@@ -22,5 +22,6 @@ pub mod schedule;
 pub mod state;
 pub mod train;
 
+pub use aet_kernels::{peak, simd};
 pub use burn::tensor::Device;
 pub use error::{ConfigError, LearnError};

@@ -47,6 +47,19 @@ pub enum Layer {
     },
 }
 
+/// Multiply-adds of a chain's convolutions for one image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MultiplyAdds {
+    /// Forward, by definition.
+    pub forward: usize,
+    /// Forward as they are done, with Winograd's minimal filtering.
+    pub forward_done: usize,
+    /// Forward and backward, by definition.
+    pub training: usize,
+    /// Forward and backward as they are done.
+    pub training_done: usize,
+}
+
 /// Why a chain cannot be built.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum ChainError {
@@ -300,17 +313,28 @@ impl Chain {
         self.statistics
     }
 
-    /// Multiply-adds of one image forward, by the convolutions' definition.
-    pub fn multiply_adds(&self) -> usize {
-        self.stages
-            .iter()
-            .map(|stage| match stage {
-                Stage::Unit(unit) => {
-                    let convolution = &unit.convolution;
-                    convolution.weight_len() * convolution.height * convolution.width
-                }
-                Stage::Pool(_) => 0,
-            })
-            .sum()
+    /// Pixels that each unit normalises over, of one image.
+    pub fn unit_pixels(&self) -> Vec<usize> {
+        let pixels = self.stages.iter().filter_map(|stage| match stage {
+            Stage::Unit(unit) => Some(unit.convolution.height * unit.convolution.width),
+            Stage::Pool(_) => None,
+        });
+        pixels.collect()
+    }
+
+    /// Multiply-adds of the convolutions for one image.
+    pub fn multiply_adds(&self) -> MultiplyAdds {
+        let mut sum = MultiplyAdds::default();
+        for (place, stage) in self.stages.iter().enumerate() {
+            let Stage::Unit(unit) = stage else { continue };
+            let [defined, done] = unit.convolution.multiply_adds();
+            // Forward, to the weights, and to the input but for the images.
+            let passes = if place == 0 { 2 } else { 3 };
+            sum.forward += defined;
+            sum.forward_done += done;
+            sum.training += passes * defined;
+            sum.training_done += passes * done;
+        }
+        sum
     }
 }

@@ -1,9 +1,11 @@
 //! Encoders. A backbone is one file and one row in [`BackboneConfig`] and [`Network`]; an
 //! [`Encoder`] is a network with its named taps.
 
+mod fused;
 mod nin;
 mod norm;
 
+use aet_kernels::chain::MultiplyAdds;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -119,6 +121,17 @@ impl Encoder {
     /// The last tap, whose features the objective reads.
     pub fn last_tap(&self) -> &Tap {
         &self.taps[self.taps.len() - 1]
+    }
+
+    /// Multiply-adds of the encoder's convolutions for one image of this height and width in pixels;
+    /// None where it is not a chain of them.
+    pub fn multiply_adds(&self, image_size: [usize; 2]) -> Option<MultiplyAdds> {
+        match &self.network {
+            Network::Nin(nin) => {
+                let chain = nin.chain(self.last_tap().index, image_size)?;
+                Some(chain.multiply_adds())
+            }
+        }
     }
 
     /// Features at `tap` of normalised images `[batch, 3, height, width]`.

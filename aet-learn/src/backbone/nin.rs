@@ -1,7 +1,11 @@
 //! Network-in-network encoder of the CIFAR-10 experiments (AET, section 5.1; the blocks of Lin,
 //! Chen and Yan 2014 as RotNet arranges them).
 
+use std::sync::Arc;
+
 use aet_data::random::{self, Purpose};
+use aet_kernels::chain::{Chain, Layer};
+use aet_kernels::pool::PoolKind;
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
@@ -10,6 +14,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
+use super::fused::{self, Chains};
 use super::norm::BatchNorm;
 use crate::error::ConfigError;
 
@@ -118,6 +123,8 @@ impl Block {
 pub struct Nin {
     /// The blocks, in order.
     pub blocks: Vec<Block>,
+    #[module(skip)]
+    chains: Chains,
 }
 
 impl Nin {
@@ -148,7 +155,10 @@ impl Nin {
                 }
             })
             .collect();
-        Self { blocks }
+        Self {
+            blocks,
+            chains: Chains::default(),
+        }
     }
 
     /// Names of the taps, first to last.
@@ -163,13 +173,53 @@ impl Nin {
 
     /// `[batch, 3, height, width]` to the features after block `tap` (counted from 0),
     /// `[batch, channels, height, width]`.
+    ///
+    /// On the CPU this is one fused operation; elsewhere it is made of Burn's own.
     pub fn forward(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
+        let blocks = &self.blocks[..=tap];
+        let units: Vec<&Unit> = blocks.iter().flat_map(|block| &block.units).collect();
+        fused::forward(&self.chains, tap, &layers(blocks), &units, &images)
+            .unwrap_or_else(|| self.forward_by_parts(images, tap))
+    }
+
+    /// The fused operation up to block `tap`, for images of this height and width in pixels; None
+    /// where they are too small for the pools.
+    pub fn chain(&self, tap: usize, [height, width]: [usize; 2]) -> Option<Arc<Chain>> {
+        let blocks = &self.blocks[..=tap];
+        self.chains.get(tap, [3, height, width], &layers(blocks))
+    }
+
+    /// [`forward`](Self::forward) by Burn's own operations.
+    pub fn forward_by_parts(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
         let mut features = images;
         for (index, block) in self.blocks.iter().enumerate().take(tap + 1) {
             features = pool(block.forward(features), index);
         }
         features
     }
+}
+
+/// `blocks` with their pools, as a chain.
+fn layers(blocks: &[Block]) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        layers.extend(block.units.iter().map(|unit| {
+            let [channels, _, side, _] = unit.conv.dims();
+            Layer::Unit { side, channels }
+        }));
+        let kind = match index {
+            0 => PoolKind::Max,
+            1 => PoolKind::Average,
+            _ => continue,
+        };
+        layers.push(Layer::Pool {
+            kind,
+            size: 3,
+            stride: 2,
+            padding: 1,
+        });
+    }
+    layers
 }
 
 /// The pooling after block `index`: 3x3, stride 2, padding 1. The maximum after the first, the

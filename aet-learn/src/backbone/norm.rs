@@ -51,12 +51,18 @@ impl BatchNorm {
             );
         }
         let [batch, _, height, width] = input.dims();
-        let count = (batch * height * width) as f64;
         let result = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
-        let unbiased = count / (count - 1.0).max(1.0);
-        blend(&self.running_mean, result.mean, 1.0);
-        blend(&self.running_var, result.variance, unbiased);
+        self.follow(result.mean, result.variance, batch * height * width);
         result.output
+    }
+
+    /// Moves the running statistics towards the mean and the biased variance, `[channels]`, of a
+    /// batch with `count` values for each channel.
+    pub(super) fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
+        let count = count as f64;
+        let unbiased = count / (count - 1.0).max(1.0);
+        blend(&self.running_mean, mean, 1.0);
+        blend(&self.running_var, variance, unbiased);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each, and the command line that chooses among them.
 
+mod bench;
 mod choice;
 mod embed;
 mod inspect;
@@ -9,7 +10,10 @@ mod probe;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+
+use crate::failure::usage;
 
 /// Version and source revision of this binary.
 pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_REVISION"), ")");
@@ -38,6 +42,9 @@ The environment variable AET_LOG sets the level of the log (error, warn, info, d
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Threads that compute and load [default: one for each core]
+    #[arg(long, value_name = "N", global = true)]
+    threads: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +54,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Where runs are kept; shared by the commands that use runs.
@@ -62,13 +70,29 @@ pub struct RunsArgs {
 /// # Errors
 /// Whatever the command fails with.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(threads) = cli.threads {
+        use_threads(threads)?;
+    }
     match cli.command {
         Command::Pretrain(args) => pretrain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
+}
+
+/// Makes the pool that kernels, loader and everything else share.
+fn use_threads(threads: usize) -> anyhow::Result<()> {
+    if !(1..=1024).contains(&threads) {
+        let message = format!("--threads {threads} is impossible: it is from 1 to 1024");
+        return Err(usage(message));
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .context("cannot start the threads")
 }
 
 #[cfg(test)]

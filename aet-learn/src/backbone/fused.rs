@@ -1,0 +1,271 @@
+//! Plain chains of units and pools as one operation on the CPU, through Burn's backend extension: the
+//! whole chain forward, and the whole chain backward, by `aet-kernels`.
+//!
+//! Parameters travel as one flat tensor, so that the operation has two parents whatever its length.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aet_kernels::chain::{Chain, Layer, Trace};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata,
+    backend_extension,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::nin::Unit;
+
+/// The operations that a backend needs for chains.
+#[backend_extension(Autodiff, Flex)]
+pub trait ChainBackend: Backend {
+    /// Features of images `[batch, channels, height, width]`, normalised with the statistics of the
+    /// batch, and those statistics.
+    fn chain_train(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Features normalised with running statistics.
+    fn chain_frozen(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> FloatTensor<Self>;
+}
+
+/// The values of a tensor, contiguous.
+struct Values(FloatTensor<Flex>);
+
+impl Values {
+    fn of(tensor: FloatTensor<Flex>) -> Self {
+        Self(tensor.to_contiguous())
+    }
+
+    fn get(&self) -> &[f32] {
+        let start = self.0.layout().start_offset();
+        let count = self.0.layout().num_elements();
+        &self.0.storage::<f32>()[start..start + count]
+    }
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
+    Flex::float_from_data(TensorData::new(values, shape), &Default::default())
+}
+
+/// The features of a chain as a tensor.
+fn features(values: Vec<f32>, chain: &Chain) -> FloatTensor<Flex> {
+    let [channels, height, width] = chain.output();
+    let batch = values.len() / (channels * height * width);
+    tensor(values, [batch, channels, height, width])
+}
+
+impl ChainBackend for Flex {
+    fn chain_train(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (images, parameters) = (Values::of(images), Values::of(parameters));
+        let (values, statistics, _) = chain.forward(images.get(), parameters.get(), false);
+        let count = statistics.len();
+        (features(values, &chain), tensor(statistics, [count]))
+    }
+
+    fn chain_frozen(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> FloatTensor<Self> {
+        let [images, parameters, statistics] = [images, parameters, statistics].map(Values::of);
+        let values = chain.frozen_features(images.get(), parameters.get(), statistics.get());
+        features(values, &chain)
+    }
+}
+
+/// What the backward pass starts from. Burn asks for a state that can be cloned; it is used once.
+#[derive(Clone)]
+struct Kept {
+    chain: Arc<Chain>,
+    images: FloatTensor<Flex>,
+    trace: Arc<Mutex<Option<Trace>>>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Kept")
+    }
+}
+
+#[derive(Debug)]
+struct ChainBackward;
+
+impl Backward<Flex, 2> for ChainBackward {
+    type State = Kept;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [images_node, parameters_node] = ops.parents;
+        let gradient = Values::of(gradients.consume::<Flex>(&ops.node));
+        let Kept {
+            chain,
+            images,
+            trace,
+        } = ops.state;
+        let trace = trace.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(trace) = trace else {
+            panic!("a chain's backward pass is done once");
+        };
+        let shape = images.shape().dims::<4>();
+        let images = Values::of(images);
+        let (values, images_values) = chain.backward(images.get(), trace, gradient.get());
+        if let Some(node) = parameters_node {
+            let count = values.len();
+            gradients.register::<Flex>(node.id, tensor(values, [count]));
+        }
+        if let (Some(node), Some(values)) = (images_node, images_values) {
+            gradients.register::<Flex>(node.id, tensor(values, shape));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
+    fn chain_train(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let images_gradient = images.is_tracked();
+        let nodes = [images.node(), parameters.node()];
+        let prepared = ChainBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let images = images.into_primitive();
+        let parameters = parameters.into_primitive();
+        match prepared {
+            OpsKind::Tracked(prepared) => {
+                let (view, weights) = (Values::of(images.clone()), Values::of(parameters));
+                let (values, statistics, trace) =
+                    chain.forward(view.get(), weights.get(), images_gradient);
+                let count = statistics.len();
+                let output = features(values, &chain);
+                let kept = Kept {
+                    chain,
+                    images,
+                    trace: Arc::new(Mutex::new(Some(trace))),
+                };
+                (
+                    prepared.finish(kept, output),
+                    Self::from_inner(tensor(statistics, [count])),
+                )
+            }
+            OpsKind::UnTracked(prepared) => {
+                let (output, statistics) = Flex::chain_train(images, parameters, chain);
+                (prepared.finish(output), Self::from_inner(statistics))
+            }
+        }
+    }
+
+    fn chain_frozen(
+        images: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        chain: Arc<Chain>,
+    ) -> FloatTensor<Self> {
+        let [images, parameters, statistics] =
+            [images, parameters, statistics].map(Self::inner);
+        Self::from_inner(Flex::chain_frozen(images, parameters, statistics, chain))
+    }
+}
+
+/// The chains of a network, built when they are first needed, for each tap and size of images.
+/// Clones of the network share them.
+#[derive(Clone, Default)]
+pub struct Chains(Arc<Mutex<HashMap<(usize, [usize; 3]), Arc<Chain>>>>);
+
+impl std::fmt::Debug for Chains {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Chains")
+    }
+}
+
+impl Chains {
+    /// The chain of `layers` up to `tap` for images of channels, height and width `input`.
+    pub(super) fn get(&self, tap: usize, input: [usize; 3], layers: &[Layer]) -> Option<Arc<Chain>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chain) = known.get(&(tap, input)) {
+            return Some(Arc::clone(chain));
+        }
+        let chain = Arc::new(Chain::new(input, layers).ok()?);
+        known.insert((tap, input), Arc::clone(&chain));
+        Some(chain)
+    }
+}
+
+/// Whether tensors of this kind on `device` can go through [`forward`].
+fn applies(device: &Device, dtype: DType) -> bool {
+    let plain = device.clone().without_autodiff();
+    matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32
+}
+
+/// Features of `images` after `layers`, whose units are `units`; training on an autodiff device,
+/// frozen off it. None where the device or the images do not allow it: Burn's own operations then
+/// do the same.
+pub(super) fn forward(
+    chains: &Chains,
+    tap: usize,
+    layers: &[Layer],
+    units: &[&Unit],
+    images: &Tensor<4>,
+) -> Option<Tensor<4>> {
+    let device = images.device();
+    if !applies(&device, images.dtype()) {
+        return None;
+    }
+    let [_, channels, height, width] = images.dims();
+    let chain = chains.get(tap, [channels, height, width], layers)?;
+    let parameters = units.iter().flat_map(|unit| {
+        let kernel = unit.conv.val();
+        let count: usize = kernel.dims().iter().product();
+        [
+            kernel.reshape([count]),
+            unit.norm.gamma.val(),
+            unit.norm.beta.val(),
+        ]
+    });
+    let parameters = Tensor::cat(parameters.collect(), 0).into_dispatch();
+    let images = images.clone().into_dispatch();
+    if !device.is_autodiff() {
+        let statistics = units
+            .iter()
+            .flat_map(|unit| [&unit.norm.running_mean, &unit.norm.running_var])
+            .map(|running| running.value_sync());
+        let statistics = Tensor::cat(statistics.collect(), 0).into_dispatch();
+        let features = Dispatch::chain_frozen(images, parameters, statistics, chain);
+        return Some(Tensor::from_dispatch(features));
+    }
+    let pixels = chain.unit_pixels();
+    let (features, statistics) = Dispatch::chain_train(images, parameters, chain);
+    let features = Tensor::<4>::from_dispatch(features);
+    let statistics = Tensor::<1>::from_dispatch(statistics);
+    let [batch, _, _, _] = features.dims();
+    let mut first = 0;
+    for (unit, pixels) in units.iter().zip(pixels) {
+        let [channels] = unit.norm.gamma.dims();
+        let part = |start: usize| statistics.clone().slice([start..start + channels]);
+        let (mean, variance) = (part(first), part(first + channels));
+        unit.norm.follow(mean, variance, batch * pixels);
+        first += 2 * channels;
+    }
+    Some(features)
+}
