@@ -192,13 +192,16 @@ impl Work {
         let (sender, receiver) = sync_channel(1);
         let work = Arc::clone(self);
         rayon::spawn(move || {
-            if work.stopped.load(Ordering::Relaxed) {
-                return;
-            }
+            let make = || work.batch(step, &mut work.context());
+            let stopped = work.stopped.load(Ordering::Relaxed);
             // A panic goes on in the reader; in the pool it would end the process.
-            let made = catch_unwind(AssertUnwindSafe(|| work.batch(step, &mut work.context())));
-            // The reader may have gone.
-            let _ = sender.send(made);
+            let made = (!stopped).then(|| catch_unwind(AssertUnwindSafe(make)));
+            // Whoever waits for the channel may count on the set being let go.
+            drop(work);
+            if let Some(made) = made {
+                // The reader may have gone.
+                let _ = sender.send(made);
+            }
         });
         receiver
     }
@@ -294,7 +297,12 @@ impl ExactSizeIterator for EpochBatches {}
 
 impl Drop for EpochBatches {
     fn drop(&mut self) {
-        // Tasks that have not begun make nothing.
+        // Tasks that have not begun make nothing; those that have are waited for.
         self.work.stopped.store(true, Ordering::Relaxed);
+        if let Maker::Pool(batches) = &self.maker {
+            for batch in batches {
+                let _ = batch.recv();
+            }
+        }
     }
 }

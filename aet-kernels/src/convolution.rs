@@ -5,6 +5,8 @@
 //! enough channels go through Winograd's transforms, whole images at a time; everything else is a
 //! product whose rows are the pixels' neighbourhoods, a strip of an image at a time.
 
+use std::sync::OnceLock;
+
 use crate::buffer::Buffer;
 use crate::product::{
     Panels, Rows, SLACK, multiply, multiply_transposed, write_row, write_transposed,
@@ -34,6 +36,13 @@ pub enum Algorithm {
     Direct,
     /// Winograd's minimal filtering; kernels of 3 and 5.
     Winograd,
+}
+
+/// Whether Winograd's transforms are used where they can be; `AET_WINOGRAD=off` in the environment
+/// turns them off, to see what their rounding does.
+fn winograd_is_on() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| std::env::var("AET_WINOGRAD").as_deref() != Ok("off"))
 }
 
 /// A convolution with odd kernel, stride 1 and as much padding as keeps the size.
@@ -112,7 +121,9 @@ impl Convolution {
         let enough = channels_in.min(channels_out) >= WINOGRAD_CHANNELS;
         let algorithm = match side {
             1 => Algorithm::Pointwise,
-            3 | 5 if enough && stored_in == padded(channels_in) => Algorithm::Winograd,
+            3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
+                Algorithm::Winograd
+            }
             _ => Algorithm::Direct,
         };
         Self {

@@ -4,6 +4,11 @@
 //! given by their offsets, so a row may be a pixel's neighbourhood in an image ([`Rows`]). The right
 //! operand is packed once in panels of two vectors ([`Panels`]).
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers: an iterator's closure is not inlined into code for other instructions"
+)]
+
 use pulp::{Simd, WithSimd};
 
 use crate::simd::{lanes, load, run, store};

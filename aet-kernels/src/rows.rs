@@ -2,6 +2,11 @@
 //! the same backwards. Each is done on a block that is in the cache, beside the product that made it
 //! or is to read it.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers: an iterator's closure is not inlined into code for other instructions"
+)]
+
 use pulp::{Simd, WithSimd};
 
 use crate::simd::{load, run, store, write};

@@ -6,6 +6,11 @@
 //! column of 8 costs 24 multiply-adds. Backwards, each matrix is used the other way up, which makes
 //! the gradients those of the same algorithm.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over registers: an iterator's closure is not inlined into code for other instructions"
+)]
+
 use pulp::{Simd, WithSimd};
 
 use crate::simd::{load, run, store};

@@ -71,7 +71,6 @@ impl<'a, T> Shared<'a, T> {
     ///
     /// # Safety
     /// No two parts that are alive at the same time overlap.
-    #[expect(clippy::mut_from_ref, reason = "the parts are disjoint")]
     pub unsafe fn part(&self, start: usize, len: usize) -> &'a mut [T] {
         assert!(start <= self.len && len <= self.len - start);
         // SAFETY: inside the slice by the assertion, exclusive by the caller's promise.

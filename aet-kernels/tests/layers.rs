@@ -141,8 +141,6 @@ impl Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn outputs_and_gradients_of_any_shape_equal_those_in_f64(
         side in prop::sample::select(vec![1_usize, 3, 5, 7]),

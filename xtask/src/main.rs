@@ -4,7 +4,13 @@
 use std::process::{Command, ExitCode};
 
 /// The libraries and the binary, left to right: a crate may use any to its left.
-const CRATES: [&str; 4] = ["aet-geometry", "aet-data", "aet-learn", "aet"];
+const CRATES: [&str; 5] = [
+    "aet-kernels",
+    "aet-geometry",
+    "aet-data",
+    "aet-learn",
+    "aet",
+];
 
 /// Crates that only one of ours may name, and which one.
 const OWNED: [(&str, &str); 4] = [

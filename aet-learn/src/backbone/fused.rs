@@ -182,8 +182,7 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
         statistics: FloatTensor<Self>,
         chain: Arc<Chain>,
     ) -> FloatTensor<Self> {
-        let [images, parameters, statistics] =
-            [images, parameters, statistics].map(Self::inner);
+        let [images, parameters, statistics] = [images, parameters, statistics].map(Self::inner);
         Self::from_inner(Flex::chain_frozen(images, parameters, statistics, chain))
     }
 }
@@ -191,7 +190,10 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
 /// The chains of a network, built when they are first needed, for each tap and size of images.
 /// Clones of the network share them.
 #[derive(Clone, Default)]
-pub struct Chains(Arc<Mutex<HashMap<(usize, [usize; 3]), Arc<Chain>>>>);
+pub struct Chains(Arc<Mutex<HashMap<Key, Arc<Chain>>>>);
+
+/// Number of the tap; channels, height and width of the images.
+type Key = (usize, [usize; 3]);
 
 impl std::fmt::Debug for Chains {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -201,7 +203,12 @@ impl std::fmt::Debug for Chains {
 
 impl Chains {
     /// The chain of `layers` up to `tap` for images of channels, height and width `input`.
-    pub(super) fn get(&self, tap: usize, input: [usize; 3], layers: &[Layer]) -> Option<Arc<Chain>> {
+    pub(super) fn get(
+        &self,
+        tap: usize,
+        input: [usize; 3],
+        layers: &[Layer],
+    ) -> Option<Arc<Chain>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chain) = known.get(&(tap, input)) {
             return Some(Arc::clone(chain));
@@ -262,7 +269,7 @@ pub(super) fn forward(
     let mut first = 0;
     for (unit, pixels) in units.iter().zip(pixels) {
         let [channels] = unit.norm.gamma.dims();
-        let part = |start: usize| statistics.clone().slice([start..start + channels]);
+        let part = |start: usize| statistics.clone().narrow(0, start, channels);
         let (mean, variance) = (part(first), part(first + channels));
         unit.norm.follow(mean, variance, batch * pixels);
         first += 2 * channels;

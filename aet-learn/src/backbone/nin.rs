@@ -107,14 +107,40 @@ pub(crate) fn normal_values(count: usize, std: f64, rng: &mut impl rand::Rng) ->
 pub struct Block {
     /// The three units, a spatial convolution and two of 1x1.
     pub units: Vec<Unit>,
+    #[module(skip)]
+    chains: Chains,
 }
 
 impl Block {
-    /// `[batch, channels in, height, width]` to `[batch, channels out, height, width]`.
+    pub(crate) fn new(units: Vec<Unit>) -> Self {
+        Self {
+            units,
+            chains: Chains::default(),
+        }
+    }
+
+    /// `[batch, channels in, height, width]` to `[batch, channels out, height, width]`; on the CPU
+    /// in one fused operation.
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let units: Vec<&Unit> = self.units.iter().collect();
+        fused::forward(&self.chains, 0, &self.layers(), &units, &input)
+            .unwrap_or_else(|| self.forward_by_parts(input))
+    }
+
+    /// [`forward`](Self::forward) by Burn's own operations.
+    fn forward_by_parts(&self, input: Tensor<4>) -> Tensor<4> {
         self.units
             .iter()
             .fold(input, |features, unit| unit.forward(features))
+    }
+
+    /// Its units as layers of a chain.
+    fn layers(&self) -> Vec<Layer> {
+        let layer = |unit: &Unit| {
+            let [channels, _, side, _] = unit.conv.dims();
+            Layer::Unit { side, channels }
+        };
+        self.units.iter().map(layer).collect()
     }
 }
 
@@ -148,11 +174,11 @@ impl Nin {
                     [channels[0], channels[1], 1],
                     [channels[1], channels[2], 1],
                 ];
-                Block {
-                    units: shapes
+                Block::new(
+                    shapes
                         .map(|shape| Unit::new(shape, &mut rng, device))
                         .into(),
-                }
+                )
             })
             .collect();
         Self {
@@ -193,7 +219,7 @@ impl Nin {
     pub fn forward_by_parts(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
         let mut features = images;
         for (index, block) in self.blocks.iter().enumerate().take(tap + 1) {
-            features = pool(block.forward(features), index);
+            features = pool(block.forward_by_parts(features), index);
         }
         features
     }
@@ -203,10 +229,7 @@ impl Nin {
 fn layers(blocks: &[Block]) -> Vec<Layer> {
     let mut layers = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
-        layers.extend(block.units.iter().map(|unit| {
-            let [channels, _, side, _] = unit.conv.dims();
-            Layer::Unit { side, channels }
-        }));
+        layers.extend(block.layers());
         let kind = match index {
             0 => PoolKind::Max,
             1 => PoolKind::Average,

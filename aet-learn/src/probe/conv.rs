@@ -79,9 +79,7 @@ impl ConvHead {
     pub fn new(channels: usize, classes: usize, rng: &mut impl Rng, device: &Device) -> Self {
         let units = [3, 1, 1].map(|side| Unit::new([channels, channels, side], rng, device));
         Self {
-            block: Block {
-                units: units.into(),
-            },
+            block: Block::new(units.into()),
             last: Linear::new(channels, classes, rng, device),
         }
     }

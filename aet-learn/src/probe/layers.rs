@@ -95,7 +95,10 @@ mod tests {
     fn a_plain_norm_learns_nothing_but_its_statistics() {
         let device = Device::flex().autodiff();
         let mut rng = aet_data::random::generator(1, 0, 0, aet_data::random::Purpose::Probe);
-        let features = matrix([6, 2], 3.0, &mut rng, &device).reshape([6, 2, 1, 1]);
+        // They take a gradient, so that there is one at all.
+        let features = matrix([6, 2], 3.0, &mut rng, &device)
+            .reshape([6, 2, 1, 1])
+            .require_grad();
         let mut norm = PlainNorm::new(2, &device);
         let before = named_tensors(&norm);
         let mut optimizer = optim::SgdConfig::default().init();

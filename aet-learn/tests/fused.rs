@@ -1,0 +1,135 @@
+//! The fused encoder against the same encoder made of Burn's own operations.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use aet_data::random::{Purpose, generator, unit};
+use aet_learn::Device;
+use aet_learn::backbone::{Nin, NinConfig};
+use aet_learn::state::{host_values, named_tensors};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+fn images(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
+    let mut rng = generator(seed, 0, 0, Purpose::Init);
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count)
+        .map(|_| 2.0 * unit(&mut rng) as f32 - 1.0)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn network(blocks: usize, device: &Device) -> Nin {
+    let config = NinConfig {
+        blocks,
+        width: 0.07,
+    };
+    Nin::new(&config, 3, device)
+}
+
+/// The largest difference over the largest value.
+fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    let difference = found
+        .iter()
+        .zip(expected)
+        .fold(0.0_f32, |m, (f, e)| m.max((f - e).abs()));
+    difference / largest.max(1e-30)
+}
+
+#[derive(Default)]
+struct ByName {
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+struct Visitor<'a>(&'a mut ByName, &'a Gradients);
+
+impl ModuleVisitor for Visitor<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.0.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.0.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.1) {
+            let name = self.0.path.join(".");
+            self.0.found.insert(name, host_values(gradient));
+        }
+    }
+}
+
+/// Features, gradients by name (`images` among them) and running statistics of a training pass.
+fn train(fused: bool, shape: [usize; 4], tap: usize) -> BTreeMap<String, Vec<f32>> {
+    let device = Device::flex().autodiff();
+    let network = network(4, &device);
+    let images = images(shape, 5, &device).require_grad();
+    let features = match fused {
+        true => network.forward(images.clone(), tap),
+        false => network.forward_by_parts(images.clone(), tap),
+    };
+    // A different weight for every feature, so that no gradient cancels.
+    let weights = self::images(features.dims(), 9, &device);
+    let gradients = (features.clone() * weights).sum().backward();
+    let mut by_name = ByName::default();
+    network.visit(&mut Visitor(&mut by_name, &gradients));
+    let mut all = by_name.found;
+    all.insert(
+        "images".into(),
+        host_values(images.grad(&gradients).unwrap()),
+    );
+    all.insert("features".into(), host_values(features));
+    for (name, tensor) in named_tensors(&network.valid()) {
+        if name.contains("running") {
+            all.insert(name, tensor.values);
+        }
+    }
+    all
+}
+
+#[test]
+fn features_gradients_and_running_statistics_equal_those_of_burns_operations() {
+    for (shape, tap) in [([4, 3, 16, 16], 3), ([3, 3, 13, 10], 2), ([2, 3, 9, 9], 0)] {
+        let (found, expected) = (train(true, shape, tap), train(false, shape, tap));
+        assert!(found.keys().eq(expected.keys()));
+        assert_eq!(found.len(), 2 + 5 * 3 * (tap + 1) + 2 * 3 * (3 - tap));
+        for (name, values) in &expected {
+            let error = relative(&found[name], values);
+            assert!(error < 1e-3, "{name} at {shape:?} is off by {error}");
+        }
+    }
+}
+
+#[test]
+fn frozen_features_equal_those_of_burns_operations_at_every_tap() {
+    let device = Device::flex();
+    let network = network(5, &device);
+    for tap in 0..5 {
+        let images = images([3, 3, 12, 17], 6, &device);
+        let found = host_values(network.forward(images.clone(), tap));
+        let expected = host_values(network.forward_by_parts(images, tap));
+        assert!(relative(&found, &expected) < 1e-4, "tap {tap}");
+    }
+}
+
+#[test]
+fn changed_weights_and_statistics_change_the_frozen_features() {
+    let device = Device::flex();
+    let images = images([2, 3, 8, 8], 1, &device);
+    let mut network = network(3, &device);
+    let mut last = host_values(network.forward(images.clone(), 2));
+    let unit = &mut network.blocks[1].units[2];
+    unit.conv = Param::from_tensor(unit.conv.val().mul_scalar(2.0));
+    let now = host_values(network.forward(images.clone(), 2));
+    assert!(relative(&now, &last) > 1e-2);
+    last = now;
+    let unit = &network.blocks[0].units[0];
+    let mean = unit.norm.running_mean.value_sync();
+    unit.norm.running_mean.update(mean.add_scalar(0.3));
+    let now = host_values(network.forward(images, 2));
+    assert!(relative(&now, &last) > 1e-2);
+}

@@ -1,0 +1,97 @@
+"""The tables of training and embedding speed in docs/performance.md: `aet bench` against peers, alternately.
+
+usage: step_table.py step --peer train_step_torch.py [--aet target/release/aet] [--rounds 5] [--only 64:2:1.0]
+       step_table.py embed [--aet target/release/aet] [--rounds 5]
+
+A row is a batch size, a number of threads and a width. Every round runs each program once, one after the
+other; a cell is the median over the rounds, and the ratio that of the medians. `--peer` takes the options
+--batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in the layout that is
+faster in a first try. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
+"""
+import argparse, datetime, json, os, pathlib, platform, re, statistics, subprocess, sys
+
+HERE = pathlib.Path(__file__).parent
+parser = argparse.ArgumentParser()
+parser.add_argument("what", choices=["step", "embed"])
+parser.add_argument("--aet", default=str(HERE.parent / "target/release/aet"))
+parser.add_argument("--peer")
+parser.add_argument("--rounds", type=int, default=5)
+parser.add_argument("--steps", type=int, default=6)
+parser.add_argument("--only", help="one row, as BATCH:THREADS:WIDTH")
+arguments = parser.parse_args()
+
+
+def run(command):
+    """What a command prints, and the most memory that it had in use, in MiB."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed")
+    return text, usage.ru_maxrss / 1024
+
+
+def options(batch, threads, width):
+    return ["--batch", str(batch), "--threads", str(threads), "--width", str(width), "--steps", str(arguments.steps)]
+
+
+def aet(what, row):
+    text, memory = run([arguments.aet, "bench", what, *options(*row), "--json"])
+    facts = json.loads(text)
+    rate = facts["pairs_per_second" if what == "step" else "images_per_second"]
+    return rate, memory, facts
+
+
+def step_peer(row, layout):
+    text, memory = run([sys.executable, arguments.peer, *options(*row), "--layout", layout])
+    return float(re.search(r"([\d.]+) pairs/s", text)[1]), memory
+
+
+def embed_peer(row, name):
+    text, memory = run([sys.executable, str(HERE / "embed_peer.py"), name, *options(*row)])
+    return float(re.search(r"([\d.]+) images/s", text)[1]), memory
+
+
+def processor():
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
+
+
+def step_rows():
+    rows = [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]
+    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for row in rows if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
+        row = (int(row[0]), int(row[1]), row[2])
+        layout = max(("nchw", "nhwc"), key=lambda layout: step_peer(row, layout)[0])
+        ours, theirs = [], []
+        for _ in range(arguments.rounds):
+            ours.append(aet("step", row))
+            theirs.append(step_peer(row, layout))
+        rate, other = (statistics.median(r[0] for r in runs) for runs in (ours, theirs))
+        floor = statistics.median(r[2]["floor"] for r in ours)
+        memory, other_memory = (statistics.median(r[1] for r in runs) for runs in (ours, theirs))
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {floor:.0f} "
+              f"| {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
+
+
+def embed_rows():
+    peers = ["torch-nchw", "torch-nhwc", "onnxruntime"]
+    print("| batch | threads | width | aet, images/s | " + " | ".join(f"{peer}, images/s" for peer in peers) + " | ratio to the fastest |")
+    print("|---" * (5 + len(peers)) + "|")
+    for row in [(64, 2, 1.0), (256, 2, 1.0), (64, 1, 1.0), (64, 2, 0.25)]:
+        results = {name: [] for name in ["aet", *peers]}
+        for _ in range(arguments.rounds):
+            results["aet"].append(aet("embed", row)[0])
+            for peer in peers:
+                results[peer].append(embed_peer(row, peer)[0])
+        medians = {name: statistics.median(rates) for name, rates in results.items()}
+        best = max(medians[peer] for peer in peers)
+        cells = " | ".join(f"{medians[peer]:.0f}" for peer in peers)
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {medians['aet']:.0f} | {cells} | {medians['aet'] / best:.2f} |", flush=True)
+
+
+print(f"{datetime.date.today()}, {processor()}, {arguments.rounds} rounds of {arguments.steps} steps\n")
+step_rows() if arguments.what == "step" else embed_rows()
