@@ -1,5 +1,28 @@
-//! Convolution, batch normalisation and ReLU for CPUs, fused: what a plain chain of such layers costs
-//! when nothing is done twice.
+//! Plain chains of convolution, batch normalisation, ReLU and pools on CPUs, in one operation forward
+//! and one backward: what such an encoder costs when nothing is done twice.
+//!
+//! Start at [`chain::Chain`]. Below it are a [`convolution`] by chunks of pixels, Winograd's minimal
+//! filtering ([`winograd`]), passes over [`rows`] of channels, pooling ([`pool`]), and the two
+//! products that nearly all the time goes into ([`product`]). The vector instructions are found at
+//! run time ([`simd`]); work is shared over rayon's pool ([`workers`]); memory is kept from step to
+//! step ([`buffer`]).
+//!
+//! ```
+//! use aet_kernels::chain::{Chain, Layer};
+//!
+//! let layers = [
+//!     Layer::Unit { side: 5, channels: 8 },
+//!     Layer::Unit { side: 1, channels: 4 },
+//! ];
+//! let chain = Chain::new([3, 16, 16], &layers)?;
+//! let images = vec![0.5; 2 * 3 * 16 * 16];
+//! let parameters = vec![0.1; chain.parameters()];
+//! let (features, _statistics, trace) = chain.forward(&images, &parameters, false);
+//! assert_eq!(features.len(), 2 * 4 * 16 * 16);
+//! let (gradients, _) = chain.backward(&images, trace, &features);
+//! assert_eq!(gradients.len(), chain.parameters());
+//! # Ok::<(), aet_kernels::chain::ChainError>(())
+//! ```
 
 pub mod buffer;
 pub mod chain;

@@ -73,8 +73,9 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// Where row number `row` starts.
     #[inline(always)]
-    fn place(&self, row: usize) -> usize {
+    pub fn place(&self, row: usize) -> usize {
         match self.offsets {
             Some(offsets) => offsets[row] as usize,
             None => row * self.stride,

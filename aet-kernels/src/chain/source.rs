@@ -46,30 +46,31 @@ pub(super) enum Source<'a> {
 impl Source<'_> {
     /// Puts the pixels asked for where they are wanted.
     pub fn fill(&self, placed: Placed<'_>) {
-        let Placed {
-            first,
-            rows,
-            buffer,
-            offsets,
-        } = placed;
+        let layout = Layout::at(placed.offsets);
+        self.write(placed.first, placed.rows, placed.buffer, layout);
+    }
+
+    /// Puts `rows` pixels from `first` on into `out`, laid out as `layout` says.
+    pub fn write(&self, first: usize, rows: usize, out: &mut [f32], layout: Layout<'_>) {
         match *self {
             Self::Images {
                 values,
                 channels,
                 pixels,
             } => {
-                for (row, offset) in offsets.iter().enumerate() {
+                for row in 0..rows {
                     let pixel = first + row;
                     let start = pixel / pixels * channels * pixels + pixel % pixels;
+                    let out = &mut out[layout.place(row)..];
                     for channel in 0..channels {
-                        buffer[*offset as usize + channel] = values[start + channel * pixels];
+                        out[channel] = values[start + channel * pixels];
                     }
                 }
             }
             Self::Plain { values, channels } => {
                 let values = &values[first * channels..(first + rows) * channels];
-                for (row, offset) in values.chunks_exact(channels).zip(offsets) {
-                    buffer[*offset as usize..][..channels].copy_from_slice(row);
+                for (row, values) in values.chunks_exact(channels).enumerate() {
+                    out[layout.place(row)..][..channels].copy_from_slice(values);
                 }
             }
             Self::Unit {
@@ -78,38 +79,23 @@ impl Source<'_> {
                 norm,
             } => {
                 let values = &values[first * channels..(first + rows) * channels];
-                activate(values, channels, norm.affine(), buffer, Layout::at(offsets));
+                activate(values, channels, norm.affine(), out, layout);
             }
         }
     }
-}
 
-impl Source<'_> {
-    /// Puts `rows` pixels from `first` on into `out`, one after the other.
-    ///
-    /// # Panics
-    /// For images, which are read by neighbourhoods only.
-    pub fn rows(&self, first: usize, rows: usize, out: &mut [f32]) {
+    /// Channels of a pixel as they are stored.
+    pub fn channels(&self) -> usize {
         match *self {
-            Self::Images { .. } => unreachable!("a pool or the end of a chain follows a unit"),
-            Self::Plain { values, channels } => {
-                out.copy_from_slice(&values[first * channels..(first + rows) * channels]);
-            }
-            Self::Unit {
-                values,
-                channels,
-                norm,
-            } => {
-                let values = &values[first * channels..(first + rows) * channels];
-                activate(
-                    values,
-                    channels,
-                    norm.affine(),
-                    out,
-                    Layout::dense(channels),
-                );
-            }
+            Self::Images { channels, .. }
+            | Self::Plain { channels, .. }
+            | Self::Unit { channels, .. } => channels,
         }
+    }
+
+    /// Puts `rows` pixels from `first` on into `out`, one after the other.
+    pub fn rows(&self, first: usize, rows: usize, out: &mut [f32]) {
+        self.write(first, rows, out, Layout::dense(self.channels()));
     }
 }
 

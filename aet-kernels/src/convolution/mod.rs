@@ -1,0 +1,272 @@
+//! A convolution of stride 1 that keeps the image's size, a chunk of pixels at a time: forward, and
+//! backward to its weights and its input.
+//!
+//! Three ways, chosen by shape: 1x1 kernels are plain products of rows; kernels of 3 and 5 with
+//! enough channels go through Winograd's transforms, whole images at a time; everything else is a
+//! product whose rows are the pixels' neighbourhoods, a strip of an image at a time.
+
+mod passes;
+mod weights;
+
+use std::sync::OnceLock;
+
+pub use passes::Placed;
+pub use weights::Weights;
+
+use crate::buffer::Buffer;
+use crate::product::SLACK;
+use crate::simd::padded;
+use crate::winograd::{Planes, Tiling};
+
+/// Rows that a product is done for at a time, so that its operands stay in the second-level cache.
+const BLOCK_ROWS: usize = 128;
+/// Tiles that a product is done for at a time, so that the transformed weights are not read too
+/// often.
+const BLOCK_TILES: usize = 64;
+/// Channels on both sides from which on Winograd's transforms pay.
+const WINOGRAD_CHANNELS: usize = 8;
+
+/// How a convolution is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// A product of rows of channels; kernels of 1.
+    Pointwise,
+    /// A product of rows of neighbourhoods.
+    Direct,
+    /// Winograd's minimal filtering; kernels of 3 and 5.
+    Winograd,
+}
+
+/// Whether Winograd's transforms are used where they can be; `AET_WINOGRAD=off` in the environment
+/// turns them off, to see what their rounding does.
+fn winograd_is_on() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| std::env::var("AET_WINOGRAD").as_deref() != Ok("off"))
+}
+
+/// A convolution with odd kernel, stride 1 and as much padding as keeps the size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Convolution {
+    /// Side of the kernel.
+    pub side: usize,
+    /// Height of the image, in pixels.
+    pub height: usize,
+    /// Width of the image, in pixels.
+    pub width: usize,
+    /// Channels in.
+    pub channels_in: usize,
+    /// Channels out.
+    pub channels_out: usize,
+    /// Channels in as they are stored; padding is zero.
+    pub stored_in: usize,
+    /// How it is done.
+    pub algorithm: Algorithm,
+}
+
+/// Some consecutive pixels of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// First pixel, counted over the batch.
+    pub first: usize,
+    /// Pixels.
+    pub rows: usize,
+}
+
+/// What a thread works in.
+#[derive(Debug)]
+pub struct Scratch {
+    /// The activated input, as the algorithm wants it.
+    pub input: Buffer,
+    /// The output, or its gradient: rows [`Convolution::out_stride`] apart.
+    pub output: Buffer,
+    /// The gradient of the input.
+    pub input_gradient: Buffer,
+    tiles_in: Buffer,
+    tiles_out: Buffer,
+    offsets: Vec<u32>,
+    other_offsets: Vec<u32>,
+}
+
+/// From one row to the next of a block: an odd number of cache lines, so that rows do not all fall
+/// into the same few sets of the cache.
+fn block_stride(channels: usize) -> usize {
+    (channels.div_ceil(16) | 1) * 16
+}
+
+impl Convolution {
+    /// A convolution of images whose channels are stored as `stored_in` (`channels_in`, or more).
+    pub fn new(
+        side: usize,
+        [height, width]: [usize; 2],
+        [channels_in, channels_out]: [usize; 2],
+        stored_in: usize,
+    ) -> Self {
+        let enough = channels_in.min(channels_out) >= WINOGRAD_CHANNELS;
+        let algorithm = match side {
+            1 => Algorithm::Pointwise,
+            3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
+                Algorithm::Winograd
+            }
+            _ => Algorithm::Direct,
+        };
+        Self {
+            side,
+            height,
+            width,
+            channels_in,
+            channels_out,
+            stored_in,
+            algorithm,
+        }
+    }
+
+    /// Channels out as they are stored.
+    pub fn stored_out(&self) -> usize {
+        padded(self.channels_out)
+    }
+
+    /// From one row of the output block to the next.
+    pub fn out_stride(&self) -> usize {
+        match self.algorithm {
+            // Its gradient is read as neighbourhoods, without gaps.
+            Algorithm::Direct => self.stored_out(),
+            _ => block_stride(self.stored_out()),
+        }
+    }
+
+    /// Number of weights.
+    pub fn weight_len(&self) -> usize {
+        self.channels_out * self.channels_in * self.side * self.side
+    }
+
+    /// Multiply-adds for one image: by definition, and as they are done, transforms and padding of
+    /// channels left out.
+    pub fn multiply_adds(&self) -> [usize; 2] {
+        let defined = self.weight_len() * self.pixels();
+        let done = match self.algorithm {
+            Algorithm::Winograd => {
+                let tiling = self.tiling(1);
+                self.channels_in * self.channels_out * tiling.tiles() * tiling.products()
+            }
+            _ => defined,
+        };
+        [defined, done]
+    }
+
+    fn pad(&self) -> usize {
+        self.side / 2
+    }
+
+    fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Rows of an image in a strip.
+    fn strip(&self) -> usize {
+        (BLOCK_ROWS / self.width).clamp(1, self.height)
+    }
+
+    /// Images in a chunk of whole images.
+    fn images(&self) -> usize {
+        let tiles = self.tiling(1).tiles();
+        BLOCK_TILES.div_ceil(tiles)
+    }
+
+    fn tiling(&self, images: usize) -> Tiling {
+        Tiling {
+            side: self.side,
+            images,
+            height: self.height,
+            width: self.width,
+        }
+    }
+
+    /// The chunks that a batch is worked on in.
+    pub fn chunks(&self, batch: usize) -> Vec<Chunk> {
+        let pixels = self.pixels();
+        let cut = |total: usize, rows: usize, start: usize| {
+            (0..total).step_by(rows).map(move |first| Chunk {
+                first: start + first,
+                rows: rows.min(total - first),
+            })
+        };
+        match self.algorithm {
+            Algorithm::Pointwise => cut(batch * pixels, BLOCK_ROWS, 0).collect(),
+            Algorithm::Winograd => cut(batch * pixels, self.images() * pixels, 0).collect(),
+            Algorithm::Direct => (0..batch)
+                .flat_map(|image| cut(pixels, self.strip() * self.width, image * pixels))
+                .collect(),
+        }
+    }
+
+    /// Pixels in the largest chunk.
+    fn chunk_rows(&self) -> usize {
+        match self.algorithm {
+            Algorithm::Pointwise => BLOCK_ROWS,
+            Algorithm::Winograd => self.images() * self.pixels(),
+            Algorithm::Direct => self.strip() * self.width,
+        }
+    }
+
+    /// Height and width of the bordered input of a chunk, and images in it.
+    fn bordered(&self) -> [usize; 3] {
+        match self.algorithm {
+            Algorithm::Winograd => {
+                let [height, width] = self.tiling(1).padded();
+                [self.images(), height, width]
+            }
+            _ => [
+                1,
+                self.strip() + 2 * self.pad(),
+                self.width + 2 * self.pad(),
+            ],
+        }
+    }
+
+    /// Planes of the transformed input and output of `images`.
+    fn planes(&self, images: usize) -> [Planes; 2] {
+        let tiles = self.tiling(images).tiles();
+        [self.stored_in, self.stored_out()].map(|channels| Planes::new(tiles, channels))
+    }
+
+    /// Memory for a thread; `backward` includes what gradients need.
+    pub fn scratch(&self, backward: bool) -> Scratch {
+        let [images, height, width] = self.bordered();
+        let bordered = images * height * width;
+        let rows = self.chunk_rows();
+        let if_backward = |len: usize| Buffer::stale(if backward { len } else { 0 });
+        let (input, output, input_gradient) = match self.algorithm {
+            Algorithm::Pointwise => {
+                let stride = block_stride(self.stored_in);
+                let input = Buffer::stale(rows * stride + SLACK);
+                (input, rows * self.out_stride(), if_backward(rows * stride))
+            }
+            Algorithm::Winograd => {
+                let values = bordered * self.stored_in;
+                let input = Buffer::zeros(values);
+                (input, rows * self.out_stride(), if_backward(values))
+            }
+            Algorithm::Direct => {
+                let input = Buffer::stale(bordered * self.stored_in + SLACK);
+                let output = bordered.max(rows) * self.out_stride();
+                let stride = block_stride(padded(self.channels_in));
+                (input, output, if_backward(rows * stride))
+            }
+        };
+        let [tiles_in, tiles_out] = match self.algorithm {
+            Algorithm::Winograd => self
+                .planes(images)
+                .map(|planes| planes.len(self.tiling(1).products())),
+            _ => [0, 0],
+        };
+        Scratch {
+            input,
+            output: Buffer::stale(output),
+            input_gradient,
+            tiles_in: Buffer::stale(tiles_in),
+            tiles_out: Buffer::stale(tiles_out),
+            offsets: Vec::new(),
+            other_offsets: Vec::new(),
+        }
+    }
+}

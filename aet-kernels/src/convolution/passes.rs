@@ -1,0 +1,304 @@
+//! A chunk of a batch forward, and backward to the weights and the input.
+
+use super::{Algorithm, Chunk, Convolution, Scratch, Weights, block_stride};
+use crate::buffer::Buffer;
+use crate::product::{Rows, multiply, multiply_transposed};
+use crate::rows::Layout;
+use crate::simd::padded;
+use crate::winograd::{
+    Planes, Tiling, input_tiles, input_tiles_back, output_rows, output_rows_back,
+};
+
+/// The pixels `first..first + rows` of a batch, and where each goes in a buffer.
+#[derive(Debug)]
+pub struct Placed<'s> {
+    /// First pixel, counted over the batch.
+    pub first: usize,
+    /// Pixels.
+    pub rows: usize,
+    /// Where they go.
+    pub buffer: &'s mut [f32],
+    /// The place of each in it.
+    pub offsets: &'s [u32],
+}
+
+impl Convolution {
+    /// The pixels of the input that a chunk reads, and where each goes in [`Scratch::input`]; the
+    /// border around them is 0 after this.
+    pub fn place_input<'s>(&self, chunk: Chunk, scratch: &'s mut Scratch) -> Placed<'s> {
+        let offsets = &mut scratch.offsets;
+        offsets.clear();
+        let (first, rows) = match self.algorithm {
+            Algorithm::Pointwise => {
+                let stride = block_stride(self.stored_in);
+                offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+                (chunk.first, chunk.rows)
+            }
+            Algorithm::Winograd => {
+                self.whole_images(chunk, self.stored_in, offsets);
+                (chunk.first, chunk.rows)
+            }
+            Algorithm::Direct => {
+                scratch.input.fill(0.0);
+                self.halo(chunk, self.stored_in, offsets)
+            }
+        };
+        Placed {
+            first,
+            rows,
+            buffer: &mut scratch.input,
+            offsets,
+        }
+    }
+
+    /// Offsets of the pixels of whole images in their bordered form.
+    fn whole_images(&self, chunk: Chunk, channels: usize, offsets: &mut Vec<u32>) {
+        let [_, height, width] = self.bordered();
+        let pad = self.pad();
+        for image in 0..chunk.rows / self.pixels() {
+            for y in 0..self.height {
+                let line = ((image * height + y + pad) * width + pad) * channels;
+                offsets.extend((0..self.width).map(|x| (line + x * channels) as u32));
+            }
+        }
+    }
+
+    /// The pixels of a strip with those around it that are in the image, and their offsets in the
+    /// bordered strip.
+    fn halo(&self, chunk: Chunk, channels: usize, offsets: &mut Vec<u32>) -> (usize, usize) {
+        let pad = self.pad();
+        let image = chunk.first / self.pixels() * self.height;
+        let top = chunk.first / self.width - image;
+        let from = top.saturating_sub(pad);
+        let to = (top + chunk.rows / self.width + pad).min(self.height);
+        let width = self.width + 2 * pad;
+        for y in from..to {
+            let line = ((y + pad - top) * width + pad) * channels;
+            offsets.extend((0..self.width).map(|x| (line + x * channels) as u32));
+        }
+        ((image + from) * self.width, (to - from) * self.width)
+    }
+
+    /// Rows of the product: the neighbourhoods of a chunk's pixels in a bordered strip, or its rows.
+    fn rows<'s>(
+        &self,
+        chunk: Chunk,
+        channels: usize,
+        stride: usize,
+        data: &'s [f32],
+        offsets: &'s mut Vec<u32>,
+    ) -> Rows<'s> {
+        offsets.clear();
+        if self.side == 1 {
+            offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+            return Rows::plain(data, offsets, channels);
+        }
+        let width = self.width + 2 * self.pad();
+        for y in 0..chunk.rows / self.width {
+            let line = y * width;
+            offsets.extend((0..self.width).map(|x| ((line + x) * stride) as u32));
+        }
+        Rows {
+            data,
+            offsets,
+            segments: self.side,
+            segment: self.side * channels,
+            stride: width * stride,
+        }
+    }
+
+    /// Convolves [`Scratch::input`] into [`Scratch::output`].
+    pub fn forward(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
+        let stride = self.out_stride();
+        if self.algorithm == Algorithm::Winograd {
+            let tiling = self.tiling(chunk.rows / self.pixels());
+            let [planes_in, planes_out] = self.planes(tiling.images);
+            input_tiles(tiling, &scratch.input, planes_in, &mut scratch.tiles_in);
+            tile_offsets(tiling, planes_in, &mut scratch.offsets);
+            for (product, panels) in self.panels(&weights.forward, false).enumerate() {
+                let tiles = &scratch.tiles_in[product * planes_in.plane..];
+                let rows = Rows::plain(tiles, &scratch.offsets, planes_in.channels);
+                let out = &mut scratch.tiles_out[product * planes_out.plane..];
+                multiply(rows, panels, out, planes_out.row);
+            }
+            output_rows(
+                tiling,
+                &scratch.tiles_out,
+                planes_out,
+                &mut scratch.output,
+                stride,
+            );
+            return;
+        }
+        let input_stride = match self.algorithm {
+            Algorithm::Pointwise => block_stride(self.stored_in),
+            _ => self.stored_in,
+        };
+        let Scratch {
+            input,
+            offsets,
+            output,
+            ..
+        } = scratch;
+        let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
+        for panels in self.panels(&weights.forward, false) {
+            multiply(rows, panels, output, stride);
+        }
+    }
+
+    /// A 1x1 convolution of rows `stride` apart, to rows [`out_stride`](Self::out_stride) apart.
+    ///
+    /// # Panics
+    /// When the kernel is larger.
+    pub fn forward_rows(&self, rows: &[f32], stride: usize, weights: &Weights, out: &mut [f32]) {
+        assert_eq!(self.algorithm, Algorithm::Pointwise);
+        let offsets: Vec<u32> = (0..rows.len() / stride)
+            .map(|r| (r * stride) as u32)
+            .collect();
+        let rows = Rows::plain(rows, &offsets, self.stored_in);
+        for panels in self.panels(&weights.forward, false) {
+            multiply(rows, panels, out, self.out_stride());
+        }
+    }
+
+    /// The pixels whose output gradient a chunk needs, and where each goes in [`Scratch::output`].
+    pub fn place_gradient<'s>(&self, chunk: Chunk, scratch: &'s mut Scratch) -> Placed<'s> {
+        let stride = self.out_stride();
+        let offsets = &mut scratch.offsets;
+        offsets.clear();
+        let (first, rows) = match self.algorithm {
+            Algorithm::Direct => {
+                scratch.output.fill(0.0);
+                self.halo(chunk, stride, offsets)
+            }
+            _ => {
+                offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+                (chunk.first, chunk.rows)
+            }
+        };
+        Placed {
+            first,
+            rows,
+            buffer: &mut scratch.output,
+            offsets,
+        }
+    }
+
+    /// Adds the gradient of the weights to `sums` ([`gradient_len`](Self::gradient_len) values; written
+    /// over if this is the `fresh` chunk of a sum), and
+    /// puts that of the input into [`Scratch::input_gradient`] where `weights` are given, from
+    /// [`Scratch::input`] and the gradient in [`Scratch::output`].
+    pub fn backward(
+        &self,
+        chunk: Chunk,
+        weights: Option<&Weights>,
+        scratch: &mut Scratch,
+        (sums, fresh): (&mut [f32], bool),
+    ) {
+        let backward = weights.and_then(|weights| weights.backward.as_ref());
+        match self.algorithm {
+            Algorithm::Winograd => self.backward_winograd(chunk, backward, scratch, (sums, fresh)),
+            _ => self.backward_rows(chunk, backward, scratch, (sums, fresh)),
+        }
+    }
+
+    fn backward_winograd(
+        &self,
+        chunk: Chunk,
+        weights: Option<&Buffer>,
+        scratch: &mut Scratch,
+        (sums, fresh): (&mut [f32], bool),
+    ) {
+        let tiling = self.tiling(chunk.rows / self.pixels());
+        let [planes_in, planes_out] = self.planes(tiling.images);
+        input_tiles(tiling, &scratch.input, planes_in, &mut scratch.tiles_in);
+        output_rows_back(
+            tiling,
+            &scratch.output,
+            self.out_stride(),
+            planes_out,
+            &mut scratch.tiles_out,
+        );
+        tile_offsets(tiling, planes_in, &mut scratch.offsets);
+        tile_offsets(tiling, planes_out, &mut scratch.other_offsets);
+        let size = planes_in.channels * planes_out.channels;
+        for product in 0..tiling.products() {
+            let tiles = &scratch.tiles_in[product * planes_in.plane..];
+            let rows = Rows::plain(tiles, &scratch.offsets, planes_in.channels);
+            let tiles = &scratch.tiles_out[product * planes_out.plane..];
+            let gradient = Rows::plain(tiles, &scratch.other_offsets, planes_out.channels);
+            let sums = &mut sums[product * size..(product + 1) * size];
+            multiply_transposed(rows, gradient, sums, fresh);
+        }
+        let Some(weights) = weights else { return };
+        for (product, panels) in self.panels(weights, true).enumerate() {
+            let gradient = &scratch.tiles_out[product * planes_out.plane..];
+            let rows = Rows::plain(gradient, &scratch.other_offsets, planes_out.channels);
+            let out = &mut scratch.tiles_in[product * planes_in.plane..];
+            multiply(rows, panels, out, planes_in.row);
+        }
+        scratch.input_gradient.fill(0.0);
+        input_tiles_back(
+            tiling,
+            &scratch.tiles_in,
+            planes_in,
+            &mut scratch.input_gradient,
+        );
+    }
+
+    fn backward_rows(
+        &self,
+        chunk: Chunk,
+        weights: Option<&Buffer>,
+        scratch: &mut Scratch,
+        (sums, fresh): (&mut [f32], bool),
+    ) {
+        let out_stride = self.out_stride();
+        let input_stride = match self.algorithm {
+            Algorithm::Pointwise => block_stride(self.stored_in),
+            _ => self.stored_in,
+        };
+        let Scratch {
+            input,
+            output,
+            input_gradient,
+            offsets,
+            other_offsets,
+            ..
+        } = scratch;
+        let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
+        other_offsets.clear();
+        // With a border, the gradient's own pixel is in the middle of its neighbourhood.
+        let [width, pad] = [self.width + 2 * self.pad(), self.pad()];
+        other_offsets.extend((0..chunk.rows).map(|row| match self.side {
+            1 => row * out_stride,
+            _ => ((row / self.width + pad) * width + row % self.width + pad) * out_stride,
+        } as u32));
+        let gradient = Rows::plain(output, other_offsets, self.stored_out());
+        multiply_transposed(rows, gradient, sums, fresh);
+        let Some(weights) = weights else { return };
+        let rows = self.rows(chunk, self.stored_out(), out_stride, output, offsets);
+        let stride = block_stride(padded(self.channels_in));
+        for panels in self.panels(weights, true) {
+            multiply(rows, panels, input_gradient, stride);
+        }
+    }
+
+    /// Where the gradient of the chunk's input lies in [`Scratch::input_gradient`].
+    pub fn input_gradient_layout<'s>(&self, chunk: Chunk, offsets: &'s mut Vec<u32>) -> Layout<'s> {
+        match self.algorithm {
+            Algorithm::Winograd => {
+                offsets.clear();
+                self.whole_images(chunk, self.stored_in, offsets);
+                Layout::at(offsets)
+            }
+            _ => Layout::dense(block_stride(padded(self.channels_in))),
+        }
+    }
+}
+
+/// Offsets of the rows of tiles.
+fn tile_offsets(tiling: Tiling, planes: Planes, offsets: &mut Vec<u32>) {
+    offsets.clear();
+    offsets.extend((0..tiling.tiles()).map(|tile| (tile * planes.row) as u32));
+}
