@@ -21,9 +21,10 @@ parser.add_argument("--only", help="one row, as BATCH:THREADS:WIDTH")
 arguments = parser.parse_args()
 
 
-def run(command):
+def run(command, environment={}):
     """What a command prints, and the most memory that it had in use, in MiB."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, **environment}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
         text = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -41,6 +42,14 @@ def aet(what, row):
     facts = json.loads(text)
     rate = facts["pairs_per_second" if what == "step" else "images_per_second"]
     return rate, memory, facts
+
+
+def burn(row):
+    """Burn's own operations, a short try."""
+    command = [arguments.aet, "bench", "step", *options(*row), "--json"]
+    command[command.index("--steps") + 1] = "2"
+    text, _ = run([*command, "--warmup", "1"], {"AET_FUSED": "off"})
+    return json.loads(text)["pairs_per_second"]
 
 
 def step_peer(row, layout):
@@ -61,8 +70,8 @@ def processor():
 
 def step_rows():
     rows = [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]
-    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | Burn flex, pairs/s | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
+    print("|---" * 11 + "|")
     for row in rows if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
         row = (int(row[0]), int(row[1]), row[2])
         layout = max(("nchw", "nhwc"), key=lambda layout: step_peer(row, layout)[0])
@@ -73,7 +82,7 @@ def step_rows():
         rate, other = (statistics.median(r[0] for r in runs) for runs in (ours, theirs))
         floor = statistics.median(r[2]["floor"] for r in ours)
         memory, other_memory = (statistics.median(r[1] for r in runs) for runs in (ours, theirs))
-        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {floor:.0f} "
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {burn(row):.1f} | {floor:.0f} "
               f"| {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
 
 

@@ -91,10 +91,11 @@ impl<'a> Layout<'a> {
 
     fn check(&self, rows: usize, channels: usize, len: usize) {
         let last = match self.offsets {
-            Some(offsets) => offsets[..rows].iter().max().map(|last| *last as usize),
-            None => rows.checked_sub(1).map(|last| last * self.stride),
+            // `max` of an iterator is not vectorised.
+            Some(offsets) => offsets[..rows].iter().fold(0, |last, at| (*at).max(last)) as usize,
+            None => rows.saturating_sub(1) * self.stride,
         };
-        assert!(last.is_none_or(|last| last + channels <= len));
+        assert!(rows == 0 || last + channels <= len);
     }
 }
 

@@ -134,6 +134,7 @@ unsafe fn transform_rows(
     let task = Transform {
         pass,
         tiling,
+        padded: tiling.padded(),
         pixels,
         stride,
         planes,
@@ -150,6 +151,8 @@ unsafe fn transform_rows(
 struct Transform {
     pass: Pass,
     tiling: Tiling,
+    /// Height and width of a bordered image.
+    padded: [usize; 2],
     pixels: *mut f32,
     stride: usize,
     planes: Planes,
@@ -191,7 +194,7 @@ impl Transform {
     /// The first pixel of a tile's input in its bordered image, and the length of an image row.
     #[inline(always)]
     unsafe fn bordered(&self, [image, y, x]: [usize; 3], channel: usize) -> (*mut f32, usize) {
-        let [height, width] = self.tiling.padded();
+        let [height, width] = self.padded;
         let pixel = (image * height + y) * width + x;
         // SAFETY: in the bordered images.
         (

@@ -4,7 +4,7 @@
 //! Parameters travel as one flat tensor, so that the operation has two parents whatever its length.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use aet_kernels::chain::{Chain, Layer, Trace};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -219,10 +219,25 @@ impl Chains {
     }
 }
 
-/// Whether tensors of this kind on `device` can go through [`forward`].
+/// Whether tensors of this kind on `device` can go through [`forward`]; if not, the log says so once.
+/// `AET_FUSED=off` in the environment turns it off, to compare.
 fn applies(device: &Device, dtype: DType) -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    static SAID: Once = Once::new();
+    let on = *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"));
     let plain = device.clone().without_autodiff();
-    matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32
+    let applies =
+        on && matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32;
+    if !applies {
+        SAID.call_once(|| {
+            tracing::warn!(
+                ?plain,
+                ?dtype,
+                "the encoder runs on Burn's operations, not on the fused ones for the CPU"
+            );
+        });
+    }
+    applies
 }
 
 /// Features of `images` after `layers`, whose units are `units`; training on an autodiff device,
