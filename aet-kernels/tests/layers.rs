@@ -174,3 +174,15 @@ fn rounding_of_the_encoders_layers() {
         assert_eq!(way == Algorithm::Winograd, side > 1 && channels[0] > 3);
     }
 }
+
+#[test]
+fn large_images_and_few_channels_are_convolved_without_transforms() {
+    let way = |size, channels| Convolution::new(3, size, channels, channels[0]).algorithm;
+    let lanes = lanes();
+    assert_eq!(way([128, 128], [lanes, 32]), Algorithm::Winograd);
+    assert_eq!(way([129, 128], [lanes, 32]), Algorithm::Direct);
+    assert_eq!(way([8, 8], [3, 32]), Algorithm::Direct);
+    let case = Case::new(3, [129, 128], [lanes, lanes], 1, false, 3);
+    let error = case.errors().into_iter().fold(0.0, f64::max);
+    assert!(error < 1e-4, "{error}");
+}

@@ -2,8 +2,9 @@
 //! backward to its weights and its input.
 //!
 //! Three ways, chosen by shape: 1x1 kernels are plain products of rows; kernels of 3 and 5 with
-//! enough channels go through Winograd's transforms, whole images at a time; everything else is a
-//! product whose rows are the pixels' neighbourhoods, a strip of an image at a time.
+//! enough channels, on images that are not large, go through Winograd's transforms, whole images at
+//! a time; everything else is a product whose rows are the pixels' neighbourhoods, a strip of an
+//! image at a time.
 
 mod passes;
 mod weights;
@@ -16,7 +17,7 @@ pub use weights::Weights;
 use crate::buffer::Buffer;
 use crate::product::SLACK;
 use crate::simd::padded;
-use crate::winograd::{Planes, Tiling};
+use crate::winograd::{OUTPUTS, Planes, Tiling};
 
 /// Rows that a product is done for at a time, so that its operands stay in the second-level cache.
 const BLOCK_ROWS: usize = 128;
@@ -25,6 +26,10 @@ const BLOCK_ROWS: usize = 128;
 const BLOCK_TILES: usize = 64;
 /// Channels on both sides from which on Winograd's transforms pay.
 const WINOGRAD_CHANNELS: usize = 8;
+
+/// Tiles of an image up to which all of them are transformed at once; beyond, they would no longer be
+/// in any cache, and take memory by the hundred megabytes.
+const WINOGRAD_TILES: usize = 1024;
 
 /// How a convolution is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +106,8 @@ impl Convolution {
         [channels_in, channels_out]: [usize; 2],
         stored_in: usize,
     ) -> Self {
-        let enough = channels_in.min(channels_out) >= WINOGRAD_CHANNELS;
+        let tiles = height.div_ceil(OUTPUTS) * width.div_ceil(OUTPUTS);
+        let enough = channels_in.min(channels_out) >= WINOGRAD_CHANNELS && tiles <= WINOGRAD_TILES;
         let algorithm = match side {
             1 => Algorithm::Pointwise,
             3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
