@@ -1,6 +1,7 @@
 """The tables of training and embedding speed in docs/performance.md: `aet bench` against peers, alternately.
 
 usage: step_table.py step --peer train_step_torch.py [--aet target/release/aet] [--rounds 5] [--only 64:2:1.0]
+       step_table.py burn [--aet target/release/aet]      one try of each, fused and by Burn's operations
        step_table.py embed [--aet target/release/aet] [--rounds 5]
 
 A row is a batch size, a number of threads and a width. Every round runs each program once, one after the
@@ -12,7 +13,7 @@ import argparse, datetime, json, os, pathlib, platform, re, statistics, subproce
 
 HERE = pathlib.Path(__file__).parent
 parser = argparse.ArgumentParser()
-parser.add_argument("what", choices=["step", "embed"])
+parser.add_argument("what", choices=["step", "burn", "embed"])
 parser.add_argument("--aet", default=str(HERE.parent / "target/release/aet"))
 parser.add_argument("--peer")
 parser.add_argument("--rounds", type=int, default=5)
@@ -69,12 +70,15 @@ def processor():
 
 
 def step_rows():
+    layouts = {}
     rows = [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]
-    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | Burn flex, pairs/s | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
-    print("|---" * 11 + "|")
+    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
+    print("|---" * 10 + "|")
     for row in rows if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
         row = (int(row[0]), int(row[1]), row[2])
-        layout = max(("nchw", "nhwc"), key=lambda layout: step_peer(row, layout)[0])
+        if row[2] not in layouts:
+            layouts[row[2]] = max(("nchw", "nhwc"), key=lambda layout: step_peer(row, layout)[0])
+        layout = layouts[row[2]]
         ours, theirs = [], []
         for _ in range(arguments.rounds):
             ours.append(aet("step", row))
@@ -82,8 +86,16 @@ def step_rows():
         rate, other = (statistics.median(r[0] for r in runs) for runs in (ours, theirs))
         floor = statistics.median(r[2]["floor"] for r in ours)
         memory, other_memory = (statistics.median(r[1] for r in runs) for runs in (ours, theirs))
-        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {burn(row):.1f} | {floor:.0f} "
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {floor:.0f} "
               f"| {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
+
+
+def burn_rows():
+    print("| batch | threads | width | fused, pairs/s | Burn's operations, pairs/s | ratio |")
+    print("|---" * 6 + "|")
+    for row in [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]:
+        ours, theirs = aet("step", row)[0], burn(row)
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.1f} |", flush=True)
 
 
 def embed_rows():
@@ -103,4 +115,4 @@ def embed_rows():
 
 
 print(f"{datetime.date.today()}, {processor()}, {arguments.rounds} rounds of {arguments.steps} steps\n")
-step_rows() if arguments.what == "step" else embed_rows()
+{"step": step_rows, "burn": burn_rows, "embed": embed_rows}[arguments.what]()

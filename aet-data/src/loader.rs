@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -66,9 +66,9 @@ impl Loader {
     /// The batches of one epoch, in step order.
     ///
     /// Whole batches are made ahead of the reader in rayon's pool, a few for each of `workers`. With
-    /// 0 workers, or where the reader itself is a thread of the pool, it makes each batch as it asks
-    /// for it. A batch is the same with any number of workers and from any `first_step`. There is no
-    /// batch where `first_step` lies past the end, or where `drop_last` leaves none.
+    /// 0 workers, the reader makes each batch as it asks for it. A batch is the same with any number
+    /// of workers and from any `first_step`. There is no batch where `first_step` lies past the end,
+    /// or where `drop_last` leaves none.
     ///
     /// # Errors
     /// When the set is empty or the batch size is 0.
@@ -224,7 +224,7 @@ enum Maker {
 impl EpochBatches {
     fn start(work: Arc<Work>, workers: usize) -> Self {
         let next_step = work.plan.first_step;
-        let maker = if workers == 0 || rayon::current_thread_index().is_some() {
+        let maker = if workers == 0 {
             Maker::Reader(Box::new(work.context()))
         } else {
             let ahead = (workers * AHEAD_PER_WORKER).min(work.steps.saturating_sub(next_step));
@@ -278,7 +278,7 @@ impl Iterator for EpochBatches {
                 if new < self.work.steps {
                     batches.push_back(self.work.spawn(new));
                 }
-                match next.recv() {
+                match wait_for(&next) {
                     Ok(Ok(batch)) => Some(batch),
                     Ok(Err(panic)) => resume_unwind(panic),
                     Err(_) => panic!("a batch was given up before it was made"),
@@ -295,13 +295,29 @@ impl Iterator for EpochBatches {
 
 impl ExactSizeIterator for EpochBatches {}
 
+/// What comes out of `channel`. A thread of the pool works on other tasks while it waits, since the
+/// one that it waits for may be among them.
+fn wait_for<T>(channel: &Receiver<T>) -> Result<T, RecvError> {
+    loop {
+        match channel.try_recv() {
+            Ok(value) => return Ok(value),
+            Err(TryRecvError::Disconnected) => return Err(RecvError),
+            Err(TryRecvError::Empty) => match rayon::yield_now() {
+                Some(rayon::Yield::Executed) => {}
+                Some(rayon::Yield::Idle) => thread::yield_now(),
+                None => return channel.recv(),
+            },
+        }
+    }
+}
+
 impl Drop for EpochBatches {
     fn drop(&mut self) {
         // Tasks that have not begun make nothing; those that have are waited for.
         self.work.stopped.store(true, Ordering::Relaxed);
         if let Maker::Pool(batches) = &self.maker {
             for batch in batches {
-                let _ = batch.recv();
+                let _ = wait_for(batch);
             }
         }
     }

@@ -315,6 +315,16 @@ fn threads_end_with_the_iterator_and_stay_few_batches_ahead() {
 }
 
 #[test]
+fn a_reader_in_the_pool_gets_the_same_batches_even_if_it_is_the_only_thread() {
+    let expected = batches(plan(), 0);
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let found = pool.build().unwrap().install(|| batches(plan(), 2));
+        assert_eq!(found, expected, "{threads} threads");
+    }
+}
+
+#[test]
 fn a_panic_in_a_worker_goes_on_in_the_reader() {
     let made = Arc::new(AtomicUsize::new(0));
     let pipeline = Arc::new(Counting {

@@ -57,6 +57,9 @@ enum Command {
     Bench(bench::BenchArgs),
 }
 
+/// Stack of a thread: as much as a main thread has.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Where runs are kept; shared by the commands that use runs.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
@@ -70,10 +73,22 @@ pub struct RunsArgs {
 /// # Errors
 /// Whatever the command fails with.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut pool = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES);
     if let Some(threads) = cli.threads {
-        use_threads(threads)?;
+        if !(1..=1024).contains(&threads) {
+            let message = format!("--threads {threads} is impossible: it is from 1 to 1024");
+            return Err(usage(message));
+        }
+        pool = pool.num_threads(threads);
     }
-    match cli.command {
+    // The command itself runs on a thread of the pool, which so has as many as were asked for, and
+    // works along instead of waiting for others to be woken.
+    let pool = pool.build().context("cannot start the threads")?;
+    pool.install(|| dispatch(cli.command))
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Pretrain(args) => pretrain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Embed(args) => embed::run(args),
@@ -81,18 +96,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::List(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
-}
-
-/// Makes the pool that kernels, loader and everything else share.
-fn use_threads(threads: usize) -> anyhow::Result<()> {
-    if !(1..=1024).contains(&threads) {
-        let message = format!("--threads {threads} is impossible: it is from 1 to 1024");
-        return Err(usage(message));
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global()
-        .context("cannot start the threads")
 }
 
 #[cfg(test)]
