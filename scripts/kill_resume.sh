@@ -46,11 +46,11 @@ while ((done_kills < kills)); do
     wait "$process" 2>/dev/null || true
     if [[ -e runs/$name/run.toml ]]; then how=(--resume); fi
   done
-  "$aet" pretrain "${place[@]}" --name "$name" "${how[@]}" >/dev/null 2>&1
+  "$aet" pretrain "${place[@]}" --name "$name" "${how[@]}" >/dev/null 2>last.log || { cat last.log; exit 1; }
   cmp "runs/unbroken/encoder.safetensors" "runs/$name/encoder.safetensors"
   newest=$(ls "runs/$name/checkpoints" | tail -n 1)
   cmp "runs/unbroken/checkpoints/$newest/model.safetensors" "runs/$name/checkpoints/$newest/model.safetensors"
-  diff <(losses runs/unbroken) <(losses "runs/$name") >/dev/null
+  diff <(losses runs/unbroken) <(losses "runs/$name")
   echo "run $round: weights and losses equal to the unbroken run's, bit for bit"
 done
 echo "$done_kills kills, $round runs, all equal"

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::LearnError;
 use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
@@ -25,9 +25,29 @@ pub struct Progress {
     /// Steps that are done in it; it fixes the position in the data order.
     pub step_in_epoch: u64,
     /// Sum of the losses of those steps.
+    #[serde(serialize_with = "write_exact", deserialize_with = "read_exact")]
     pub loss_sum: f64,
     /// Seconds spent training so far.
     pub seconds: f64,
+}
+
+/// Writes a number as text, because reading one from JSON may miss its last digit.
+fn write_exact<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
+}
+
+fn read_exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        /// As earlier versions wrote it.
+        Number(f64),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        Written::Number(number) => Ok(number),
+    }
 }
 
 /// What a checkpoint holds beside [`Progress`].
@@ -164,4 +184,26 @@ fn flush_folder(folder: &Path) -> Result<(), LearnError> {
     File::open(folder)
         .and_then(|file| file.sync_all())
         .map_err(|e| LearnError::io("flush", folder, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_losses_is_read_as_it_was_written() {
+        let mut sum = 0.1_f64;
+        for _ in 0..2000 {
+            sum = f64::from_bits(sum.to_bits() + 0x1234_5678_9abc);
+            let written = Progress {
+                loss_sum: sum,
+                ..Progress::default()
+            };
+            let text = serde_json::to_string(&written).unwrap_or_default();
+            assert_eq!(serde_json::from_str::<Progress>(&text).ok(), Some(written));
+        }
+        let earlier = r#"{"step":1,"epoch":0,"step_in_epoch":1,"loss_sum":0.5,"seconds":2.0}"#;
+        let read = serde_json::from_str::<Progress>(earlier).map(|p| p.loss_sum);
+        assert_eq!(read.ok(), Some(0.5));
+    }
 }

@@ -179,6 +179,12 @@ impl RunDirectory {
     /// # Errors
     /// When the file cannot be read, or a line before the last is not JSON.
     pub fn metrics(&self) -> Result<Vec<Value>, LearnError> {
+        let lines = self.metric_lines()?;
+        Ok(lines.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// Everything that was logged, each as it is written and as it is read.
+    fn metric_lines(&self) -> Result<Vec<(String, Value)>, LearnError> {
         let path = self.file("metrics.jsonl");
         if !path.exists() {
             return Ok(Vec::new());
@@ -187,7 +193,7 @@ impl RunDirectory {
         let mut records = Vec::new();
         for (index, line) in text.lines().enumerate() {
             match serde_json::from_str(line) {
-                Ok(record) => records.push(record),
+                Ok(record) => records.push((line.to_string(), record)),
                 // A crash can leave the last line half written.
                 Err(_) if index + 1 == text.lines().count() => break,
                 Err(error) => {
@@ -215,13 +221,14 @@ impl RunDirectory {
             .map_err(|e| LearnError::io("write", &path, e))
     }
 
-    /// Drops the records of steps after `step`, which a resumed run does again.
+    /// Drops the records of steps after `step`, which a resumed run does again. The others stay as
+    /// they are written: numbers that are read and written again can change in their last digit.
     pub(crate) fn rewind_metrics(&self, step: u64) -> Result<(), LearnError> {
         let kept: String = self
-            .metrics()?
-            .iter()
-            .filter(|record| record["step"].as_u64().is_some_and(|at| at <= step))
-            .map(|record| format!("{record}\n"))
+            .metric_lines()?
+            .into_iter()
+            .filter(|(_, record)| record["step"].as_u64().is_some_and(|at| at <= step))
+            .map(|(line, _)| format!("{line}\n"))
             .collect();
         checkpoint::replace(&self.file("metrics.jsonl"), kept.as_bytes())
     }
