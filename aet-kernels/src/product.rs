@@ -135,11 +135,12 @@ impl WithSimd for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let mut column = 0;
         while column < self.b.columns {
             let vectors = ((self.b.columns - column) / S::F32_LANES).min(PANEL);
-            let panel = &self.b.values[column * self.b.depth..];
+            let b = self.b;
+            let panel = &b.values[column * b.depth..];
             // SAFETY: `multiply` has checked every shape.
             unsafe {
                 match vectors {
@@ -156,7 +157,7 @@ impl Multiply<'_> {
     /// All rows times one panel of `V` vectors, `R` rows at a time.
     #[inline(always)]
     unsafe fn panel<S: Simd, const R: usize, const V: usize>(
-        &self,
+        &mut self,
         simd: S,
         panel: &[f32],
         column: usize,
@@ -191,7 +192,7 @@ impl Multiply<'_> {
                         right = right.add(V * S::F32_LANES);
                     }
                 }
-                let out = self.out.as_ptr().cast_mut();
+                let out = self.out.as_mut_ptr();
                 for r in 0..R {
                     let row = (first + r).min(rows - 1);
                     for v in 0..V {

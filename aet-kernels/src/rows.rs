@@ -221,7 +221,7 @@ impl WithSimd for Measure<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let channels = self.moments.len() / 2;
         let full = channels / (4 * S::F32_LANES) * 4 * S::F32_LANES;
         // SAFETY: channels are whole vectors; `measure_and_keep` has checked the rest.
@@ -239,7 +239,7 @@ impl WithSimd for Measure<'_> {
 impl Measure<'_> {
     /// All rows of `V` vectors of channels from `first` on.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const V: usize>(&self, simd: S, first: usize) {
+    unsafe fn columns<S: Simd, const V: usize>(&mut self, simd: S, first: usize) {
         let channels = self.moments.len() / 2;
         let rows = self.out.len() / channels;
         let share = simd.splat_f32s(1.0 / rows as f32);
@@ -257,7 +257,7 @@ impl Measure<'_> {
             }
             for row in 0..rows {
                 let place = self.block.as_ptr().add(row * self.stride + first);
-                let out = self.out.as_ptr().cast_mut().add(row * channels + first);
+                let out = self.out.as_mut_ptr().add(row * channels + first);
                 for v in 0..V {
                     let value = load(simd, place.add(v * S::F32_LANES));
                     let off = simd.sub_f32s(value, means[v]);
@@ -265,7 +265,7 @@ impl Measure<'_> {
                     write(simd, out.add(v * S::F32_LANES), value, self.far);
                 }
             }
-            let moments = self.moments.as_ptr().cast_mut();
+            let moments = self.moments.as_mut_ptr();
             for v in 0..V {
                 let channel = first + v * S::F32_LANES;
                 store(simd, moments.add(channel), means[v]);
@@ -393,7 +393,7 @@ impl WithSimd for ThroughRelu<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let channels = self.sums.len() / 2;
         let pairs = channels / (2 * S::F32_LANES) * 2 * S::F32_LANES;
         // SAFETY: channels are whole vectors; `through_relu` has checked the rest.
@@ -411,7 +411,7 @@ impl WithSimd for ThroughRelu<'_> {
 impl ThroughRelu<'_> {
     /// All rows of `V` vectors of channels from `first` on.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const V: usize>(&self, simd: S, first: usize) {
+    unsafe fn columns<S: Simd, const V: usize>(&mut self, simd: S, first: usize) {
         let channels = self.sums.len() / 2;
         let zero = simd.splat_f32s(0.0);
         let [mut mean, mut scale, mut shift, mut plain, mut products] = [[zero; V]; 5];
@@ -434,11 +434,11 @@ impl ThroughRelu<'_> {
                     let dz = simd.select_f32s(alive, load(simd, da.add(at)), zero);
                     plain[v] = simd.add_f32s(plain[v], dz);
                     products[v] = simd.mul_add_e_f32s(dz, off, products[v]);
-                    let out = self.dz.as_ptr().cast_mut().add(place + at);
+                    let out = self.dz.as_mut_ptr().add(place + at);
                     write(simd, out, dz, self.far);
                 }
             }
-            let sums = self.sums.as_ptr().cast_mut();
+            let sums = self.sums.as_mut_ptr();
             for v in 0..V {
                 let channel = first + v * S::F32_LANES;
                 store(simd, sums.add(channel), plain[v]);

@@ -115,14 +115,16 @@ impl<T> Latest<T> {
                 })
                 && rest.is_empty()
         };
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((old, made)) = &*latest
+        let latest = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((old, made)) = &*latest()
             && same(old)
         {
             return Arc::clone(made);
         }
+        // Without the lock: it is made by the pool, whose threads take up other work while they
+        // wait, and that work may come here too.
         let made = Arc::new(make());
-        *latest = Some((values.concat(), Arc::clone(&made)));
+        *latest() = Some((values.concat(), Arc::clone(&made)));
         made
     }
 }
