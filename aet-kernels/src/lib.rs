@@ -17,7 +17,7 @@
 //! let chain = Chain::new([3, 16, 16], &layers)?;
 //! let images = vec![0.5; 2 * 3 * 16 * 16];
 //! let parameters = vec![0.1; chain.parameters()];
-//! let (features, _statistics, trace) = chain.forward(&images, &parameters, false);
+//! let (features, _statistics, trace) = chain.forward(&images, 1, &parameters, false);
 //! assert_eq!(features.len(), 2 * 4 * 16 * 16);
 //! let (gradients, _) = chain.backward(&images, trace, &features);
 //! assert_eq!(gradients.len(), chain.parameters());

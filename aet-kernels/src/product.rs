@@ -11,7 +11,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::simd::{lanes, load, run, store};
+use crate::simd::{lanes, load, prefetch, run, store};
 
 /// Vectors in a full panel.
 const PANEL: usize = 2;
@@ -144,8 +144,8 @@ impl WithSimd for Multiply<'_> {
             // SAFETY: `multiply` has checked every shape.
             unsafe {
                 match vectors {
-                    1 => self.panel::<S, 12, 1>(simd, panel, column),
-                    _ => self.panel::<S, 6, 2>(simd, panel, column),
+                    1 => self.panel::<S, 12, 4, 1>(simd, panel, column),
+                    _ => self.panel::<S, 6, 2, 2>(simd, panel, column),
                 }
             }
             column += vectors * S::F32_LANES;
@@ -154,54 +154,74 @@ impl WithSimd for Multiply<'_> {
 }
 
 impl Multiply<'_> {
-    /// All rows times one panel of `V` vectors, `R` rows at a time.
+    /// All rows times one panel of `V` vectors: `R` rows at a time, the rest `L` at a time.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const R: usize, const V: usize>(
+    unsafe fn panel<S: Simd, const R: usize, const L: usize, const V: usize>(
         &mut self,
         simd: S,
         panel: &[f32],
         column: usize,
     ) {
+        let rows = self.a.offsets.len();
+        let mut first = 0;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            while first + R <= rows {
+                self.tile::<S, R, V>(simd, panel, first, column);
+                first += R;
+            }
+            while first < rows {
+                self.tile::<S, L, V>(simd, panel, first, column);
+                first += L;
+            }
+        }
+    }
+
+    /// `R` rows from `first` on times one panel. Where there are fewer, the last row is done again,
+    /// and its results are written again.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        panel: &[f32],
+        first: usize,
+        column: usize,
+    ) {
         let a = self.a;
         let rows = a.offsets.len();
-        let mut first = 0;
-        while first < rows {
-            // The last tile repeats the last row, whose results are then written again.
-            let zero = simd.splat_f32s(0.0);
-            let mut sums = [[zero; V]; R];
-            let mut right = panel.as_ptr();
-            // SAFETY: rows, segments and panel lie in their data, as `multiply` has checked.
-            unsafe {
-                let mut left = [a.data.as_ptr(); R];
-                for r in 0..R {
-                    left[r] = left[r].add(a.offsets[(first + r).min(rows - 1)] as usize);
-                }
-                for segment in 0..a.segments {
-                    let from = segment * a.stride;
-                    for l in from..from + a.segment {
-                        let mut b = [zero; V];
-                        for v in 0..V {
-                            b[v] = load(simd, right.add(v * S::F32_LANES));
-                        }
-                        for r in 0..R {
-                            let value = simd.splat_f32s(*left[r].add(l));
-                            for v in 0..V {
-                                sums[r][v] = simd.mul_add_e_f32s(value, b[v], sums[r][v]);
-                            }
-                        }
-                        right = right.add(V * S::F32_LANES);
-                    }
-                }
-                let out = self.out.as_mut_ptr();
-                for r in 0..R {
-                    let row = (first + r).min(rows - 1);
+        let zero = simd.splat_f32s(0.0);
+        let mut sums = [[zero; V]; R];
+        let mut right = panel.as_ptr();
+        // SAFETY: rows, segments and panel lie in their data, as `multiply` has checked.
+        unsafe {
+            let mut left = [a.data.as_ptr(); R];
+            for r in 0..R {
+                left[r] = left[r].add(a.offsets[(first + r).min(rows - 1)] as usize);
+            }
+            for segment in 0..a.segments {
+                let from = segment * a.stride;
+                for l in from..from + a.segment {
+                    let mut b = [zero; V];
                     for v in 0..V {
-                        let place = row * self.stride + column + v * S::F32_LANES;
-                        store(simd, out.add(place), sums[r][v]);
+                        b[v] = load(simd, right.add(v * S::F32_LANES));
                     }
+                    for r in 0..R {
+                        let value = simd.splat_f32s(*left[r].add(l));
+                        for v in 0..V {
+                            sums[r][v] = simd.mul_add_e_f32s(value, b[v], sums[r][v]);
+                        }
+                    }
+                    right = right.add(V * S::F32_LANES);
                 }
             }
-            first += R;
+            let out = self.out.as_mut_ptr();
+            for r in 0..R {
+                let row = (first + r).min(rows - 1);
+                for v in 0..V {
+                    let place = row * self.stride + column + v * S::F32_LANES;
+                    store(simd, out.add(place), sums[r][v]);
+                }
+            }
         }
     }
 }
@@ -265,14 +285,20 @@ impl MultiplyTransposed<'_> {
             let mut l = 0;
             while l < a.segment {
                 let mut sums = [[zero; V]; DEPTHS];
+                if !self.fresh {
+                    for d in 0..DEPTHS.min(a.segment - l) {
+                        let row = segment * a.segment + l + d;
+                        prefetch(&self.out[row * columns + column]);
+                    }
+                }
                 // SAFETY: rows with the slack behind them, and `b`, lie in their data, as
                 // `multiply_transposed` has checked.
                 unsafe {
                     let left = a.data.as_ptr().add(segment * a.stride + l);
                     let right = self.b.data.as_ptr().add(column);
-                    for (offset, other) in a.offsets.iter().zip(self.b.offsets) {
-                        let left = left.add(*offset as usize);
-                        let right = right.add(*other as usize);
+                    for row in 0..a.offsets.len() {
+                        let left = left.add(*a.offsets.get_unchecked(row) as usize);
+                        let right = right.add(*self.b.offsets.get_unchecked(row) as usize);
                         let mut b = [zero; V];
                         for v in 0..V {
                             b[v] = load(simd, right.add(v * S::F32_LANES));

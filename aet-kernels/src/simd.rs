@@ -53,6 +53,19 @@ pub(crate) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(lanes())
 }
 
+/// Asks for the cache line of `value`, which will be needed soon.
+#[inline(always)]
+pub(crate) fn prefetch(value: &f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch changes nothing that a program can see.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>((&raw const *value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// Reads a vector.
 ///
 /// # Safety

@@ -85,7 +85,7 @@ fn features_statistics_and_gradients_equal_those_in_f64() {
     ] {
         let case = Case::new(&NETWORK, size, batch, seed);
         let (features, statistics, trace) =
-            case.chain.forward(&case.images, &case.parameters, true);
+            case.chain.forward(&case.images, 1, &case.parameters, true);
         let mut reference = Reference::new(case.layers, &case.parameters);
         let expected = reference.forward(&case.images(), None);
         assert!(relative(&features, &expected.values) < 1e-4);
@@ -105,6 +105,33 @@ fn features_statistics_and_gradients_equal_those_in_f64() {
             "{size:?}: {error} {image_error}"
         );
     }
+}
+
+#[test]
+fn views_go_through_as_if_each_were_alone() {
+    let case = Case::new(&NETWORK, [3, 13, 18], 6, 7);
+    let all = case.chain.forward(&case.images, 3, &case.parameters, true);
+    let (features, statistics, trace) = all;
+    let weights = uniform(features.len(), 8);
+    let (found, found_images) = case.chain.backward(&case.images, trace, &weights);
+    let found_images = found_images.unwrap();
+    let mut sums = vec![0.0; found.len()];
+    for view in 0..3 {
+        let part = |values: &[f32]| {
+            let each = values.len() / 3;
+            values[view * each..(view + 1) * each].to_vec()
+        };
+        let images = part(&case.images);
+        let alone = case.chain.forward(&images, 1, &case.parameters, true);
+        assert!(part(&features) == alone.0 && part(&statistics) == alone.1);
+        let (gradient, image_gradient) = case.chain.backward(&images, alone.2, &part(&weights));
+        assert!(part(&found_images) == image_gradient.unwrap());
+        sums.iter_mut()
+            .zip(gradient)
+            .for_each(|(s, g)| *s += f64::from(g));
+    }
+    let error = relative(&found, &sums);
+    assert!(error < 1e-5, "{error}");
 }
 
 #[test]
@@ -134,7 +161,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             .unwrap();
         pool.install(|| {
             let (features, statistics, trace) =
-                case.chain.forward(&case.images, &case.parameters, false);
+                case.chain.forward(&case.images, 1, &case.parameters, false);
             let (gradients, images) = case.chain.backward(&case.images, trace, &features);
             assert!(images.is_none());
             let frozen = case.chain.frozen_features(

@@ -64,13 +64,13 @@ impl ModuleVisitor for Visitor<'_> {
 }
 
 /// Features, gradients by name (`images` among them) and running statistics of a training pass.
-fn train(fused: bool, shape: [usize; 4], tap: usize) -> BTreeMap<String, Vec<f32>> {
+fn train(fused: bool, shape: [usize; 4], views: usize, tap: usize) -> BTreeMap<String, Vec<f32>> {
     let device = Device::flex().autodiff();
     let network = network(4, &device);
     let images = images(shape, 5, &device).require_grad();
     let features = match fused {
-        true => network.forward(images.clone(), tap),
-        false => network.forward_by_parts(images.clone(), tap),
+        true => network.forward_views(images.clone(), views, tap),
+        false => network.forward_by_parts(images.clone(), views, tap),
     };
     // A different weight for every feature, so that no gradient cancels.
     let weights = self::images(features.dims(), 9, &device);
@@ -93,8 +93,15 @@ fn train(fused: bool, shape: [usize; 4], tap: usize) -> BTreeMap<String, Vec<f32
 
 #[test]
 fn features_gradients_and_running_statistics_equal_those_of_burns_operations() {
-    for (shape, tap) in [([4, 3, 16, 16], 3), ([3, 3, 13, 10], 2), ([2, 3, 9, 9], 0)] {
-        let (found, expected) = (train(true, shape, tap), train(false, shape, tap));
+    for (shape, views, tap) in [
+        ([4, 3, 16, 16], 1, 3),
+        ([6, 3, 13, 10], 2, 2),
+        ([6, 3, 9, 9], 3, 0),
+    ] {
+        let (found, expected) = (
+            train(true, shape, views, tap),
+            train(false, shape, views, tap),
+        );
         assert!(found.keys().eq(expected.keys()));
         assert_eq!(found.len(), 2 + 5 * 3 * (tap + 1) + 2 * 3 * (3 - tap));
         for (name, values) in &expected {
@@ -111,7 +118,7 @@ fn frozen_features_equal_those_of_burns_operations_at_every_tap() {
     for tap in 0..5 {
         let images = images([3, 3, 12, 17], 6, &device);
         let found = host_values(network.forward(images.clone(), tap));
-        let expected = host_values(network.forward_by_parts(images, tap));
+        let expected = host_values(network.forward_by_parts(images, 1, tap));
         assert!(relative(&found, &expected) < 1e-4, "tap {tap}");
     }
 }

@@ -1,8 +1,8 @@
 //! Backward: the gradients of the parameters, and of the images if they were asked for.
 
 use super::forward::{FAR_BYTES, Output, Trace};
-use super::source::{Norm, Source, from_planes, to_planes};
-use super::{Chain, Stage, Unit};
+use super::source::{Norms, Source, from_planes, to_planes};
+use super::{Batch, Chain, Stage, Unit};
 use crate::buffer::Buffer;
 use crate::convolution::{Chunk, Convolution, Weights};
 use crate::pool::Pool;
@@ -17,9 +17,9 @@ const MOST_SUMS: usize = 8;
 
 /// The gradient of what a stage has given.
 enum Gradient {
-    /// Of a unit, before its ReLU, with the sums over the batch of it and of it times the
+    /// Of a unit, before its ReLU, with the sums over each view of it and of it times the
     /// convolution's distance from its mean, `[2, stored]`.
-    Unit { values: Buffer, sums: Vec<f64> },
+    Unit { values: Buffer, sums: Vec<Vec<f64>> },
     /// Of a pool, or of the images as rows of pixels.
     Plain(Buffer),
 }
@@ -37,7 +37,7 @@ impl Chain {
         features: &[f32],
     ) -> (Vec<f32>, Option<Vec<f32>>) {
         let batch = trace.batch;
-        assert_eq!(batch, self.batch(images));
+        assert_eq!(batch, self.batch(images, batch.views));
         let mut outputs = trace.outputs;
         let mut gradients = vec![0.0; self.parameters()];
         let mut gradient = Some(self.last_gradient(batch, features, &outputs));
@@ -52,12 +52,12 @@ impl Chain {
                 ) => Some(through_pool(pool, batch, source, &values, gradient)),
                 (
                     Stage::Unit(unit),
-                    Some(Output::Unit { values, norm }),
+                    Some(Output::Unit { values, norms }),
                     Some(Gradient::Unit { values: dz, sums }),
                 ) => {
                     let own = Own {
                         values,
-                        norm,
+                        norms,
                         weights: trace.weights[place].as_ref(),
                         dz,
                         sums,
@@ -75,10 +75,10 @@ impl Chain {
     }
 
     /// The gradient of the last stage from that of the features.
-    fn last_gradient(&self, batch: usize, features: &[f32], outputs: &[Output]) -> Gradient {
+    fn last_gradient(&self, batch: Batch, features: &[f32], outputs: &[Output]) -> Gradient {
         let [channels, height, width] = self.output();
         let pixels = height * width;
-        assert_eq!(features.len(), batch * channels * pixels);
+        assert_eq!(features.len(), batch.images * channels * pixels);
         let last = self.stages.len();
         let [_, _, stored] = self.stages[last - 1].output();
         let source = self.source(last, &[], outputs);
@@ -89,10 +89,10 @@ impl Chain {
     }
 
     /// Rows of pixels to `[batch, channels, height, width]`.
-    fn image_planes(&self, batch: usize, rows: &[f32]) -> Vec<f32> {
+    fn image_planes(&self, batch: Batch, rows: &[f32]) -> Vec<f32> {
         let pixels = self.height * self.width;
-        let stored = rows.len() / (batch * pixels);
-        let mut planes = vec![0.0; batch * self.channels * pixels];
+        let stored = rows.len() / (batch.images * pixels);
+        let mut planes = vec![0.0; batch.images * self.channels * pixels];
         let images = planes.chunks_exact_mut(self.channels * pixels);
         for (image, rows) in images.zip(rows.chunks_exact(pixels * stored)) {
             to_planes(rows, stored, image);
@@ -105,19 +105,19 @@ impl Chain {
 /// rows.
 fn by_image(
     source: Source<'_>,
-    batch: usize,
+    batch: Batch,
     pixels: usize,
     stored: usize,
     make: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Gradient {
     let each = pixels * stored;
-    let mut values = Buffer::stale(batch * each);
-    let mut sums = Buffer::stale(batch * 2 * stored);
-    let far = batch * each * size_of::<f32>() > FAR_BYTES;
+    let mut values = Buffer::stale(batch.images * each);
+    let mut sums = Buffer::stale(batch.images * 2 * stored);
+    let far = batch.images * each * size_of::<f32>() > FAR_BYTES;
     let shared = [Shared::new(&mut values), Shared::new(&mut sums)];
     let is_unit = matches!(source, Source::Unit { .. });
     for_each(
-        batch,
+        batch.images,
         || Buffer::stale(if is_unit { each } else { 0 }),
         |image, own| {
             // SAFETY: parts for each image.
@@ -129,12 +129,13 @@ fn by_image(
             };
             match source {
                 Source::Unit {
-                    values: y, norm, ..
+                    values: y, norms, ..
                 } => {
                     make(image, own);
                     let y = &y[image * each..(image + 1) * each];
                     let layout = Layout::dense(stored);
-                    through_relu(own, layout, y, norm.affine(), values, sums, far);
+                    let norm = norms.at(image * pixels).affine();
+                    through_relu(own, layout, y, norm, values, sums, far);
                 }
                 _ => make(image, values),
             }
@@ -143,32 +144,37 @@ fn by_image(
     match is_unit {
         true => Gradient::Unit {
             values,
-            sums: added_up(&sums, 2 * stored),
+            sums: added_up(&sums, 2 * stored, batch.views),
         },
         false => Gradient::Plain(values),
     }
 }
 
-/// Rows of `columns` added up in f64.
-fn added_up(rows: &[f32], columns: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; columns];
-    for row in rows.chunks_exact(columns) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*value);
+/// Rows of `columns`, as many for each view, added up in f64.
+fn added_up(rows: &[f32], columns: usize, views: usize) -> Vec<Vec<f64>> {
+    let of_a_view = |rows: &[f32]| {
+        let mut sums = vec![0.0; columns];
+        for row in rows.chunks_exact(columns) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += f64::from(*value);
+            }
         }
-    }
-    sums
+        sums
+    };
+    rows.chunks_exact(rows.len() / views)
+        .map(of_a_view)
+        .collect()
 }
 
 fn through_pool(
     pool: &Pool,
-    batch: usize,
+    batch: Batch,
     source: Source<'_>,
     output: &[f32],
     mut gradient: Buffer,
 ) -> Gradient {
     let pixels = pool.height * pool.width;
-    let each = output.len() / batch;
+    let each = output.len() / batch.images;
     let shared = Shared::new(&mut gradient);
     by_image(source, batch, pixels, pool.channels, |image, rows| {
         let mut input = Buffer::stale(pixels * pool.channels);
@@ -183,13 +189,27 @@ fn through_pool(
 /// What a unit has given and the gradient of it.
 struct Own<'w> {
     values: Buffer,
-    norm: Norm,
+    norms: Norms,
     weights: Option<&'w Weights>,
     dz: Buffer,
-    sums: Vec<f64>,
+    sums: Vec<Vec<f64>>,
 }
 
-/// The factors of [`NormGradient`].
+impl Own<'_> {
+    /// How the gradient goes through the normalisation of the view that `pixel` belongs to.
+    fn norm_gradient<'f>(&'f self, factors: &'f [Factors], pixel: usize) -> NormGradient<'f> {
+        let norm = self.norms.at(pixel);
+        let factors = &factors[pixel / self.norms.pixels];
+        NormGradient {
+            mean: &norm.mean,
+            scale: &norm.scale,
+            slope: &factors.slope,
+            offset: &factors.offset,
+        }
+    }
+}
+
+/// The factors of [`NormGradient`] for a view.
 struct Factors {
     slope: Vec<f32>,
     offset: Vec<f32>,
@@ -198,31 +218,25 @@ struct Factors {
 impl Unit {
     fn backward(
         &self,
-        batch: usize,
+        batch: Batch,
         source: Source<'_>,
         own: Own<'_>,
         gradients: &mut [f32],
     ) -> Option<Gradient> {
         let convolution = &self.convolution;
-        let pixels = batch * convolution.height * convolution.width;
-        let factors = self.norm_gradient(&own, pixels, gradients);
-        let chunks = convolution.chunks(batch);
+        let pixels = batch.images * convolution.height * convolution.width;
+        let factors = self.norm_gradient(&own, gradients);
+        let chunks = self.chunks(batch);
         let weights = own.weights.filter(|weights| weights.has_backward());
         let wanted = weights.is_some();
-        let mut sink = Sink::new(source, convolution, pixels, chunks.len(), wanted);
-        let groups = groups(batch, chunks.len());
+        let mut sink = Sink::new(source, convolution, [pixels, chunks.len()], wanted);
+        let groups = groups(batch.images, chunks.len());
         let mut sums: Vec<Buffer> = groups
             .iter()
             .map(|_| Buffer::stale(convolution.gradient_len()))
             .collect();
         let shared_sums = Shared::new(&mut sums);
         let shared = sink.shared();
-        let norm = NormGradient {
-            mean: &own.norm.mean,
-            scale: &own.norm.scale,
-            slope: &factors.slope,
-            offset: &factors.offset,
-        };
         for_each(
             groups.len(),
             || (convolution.scratch(true), Vec::new()),
@@ -233,6 +247,7 @@ impl Unit {
                     let chunk = chunks[number];
                     source.fill(convolution.place_input(chunk, scratch));
                     let placed = convolution.place_gradient(chunk, scratch);
+                    let norm = own.norm_gradient(&factors, placed.first);
                     let stored = norm.mean.len();
                     let part = placed.first * stored..(placed.first + placed.rows) * stored;
                     let (dz, y) = (&own.dz[part.clone()], &own.values[part]);
@@ -250,30 +265,38 @@ impl Unit {
         let first = self.first_parameter;
         let kernel = &mut gradients[first..first + convolution.weight_len()];
         convolution.collect_gradient(&sums, kernel);
-        wanted.then(|| sink.finish())
+        wanted.then(|| sink.finish(batch.views))
     }
 
-    /// Writes the gradients of scales and shifts, and gives what the gradient before normalisation
-    /// is made with.
-    fn norm_gradient(&self, own: &Own<'_>, pixels: usize, gradients: &mut [f32]) -> Factors {
-        let stored = own.norm.mean.len();
+    /// Writes the gradients of scales and shifts, and gives what each view's gradient before
+    /// normalisation is made with.
+    fn norm_gradient(&self, own: &Own<'_>, gradients: &mut [f32]) -> Vec<Factors> {
         let channels = self.channels();
         let first = self.first_parameter + self.convolution.weight_len();
-        let mut factors = Factors {
-            slope: vec![0.0; stored],
-            offset: vec![0.0; stored],
-        };
-        for channel in 0..channels {
-            let (plain, product) = (own.sums[channel], own.sums[stored + channel]);
-            let inverse = f64::from(own.norm.inverse[channel]);
-            let scale = f64::from(own.norm.scale[channel]);
-            gradients[first + channel] = (product * inverse) as f32;
-            gradients[first + channels + channel] = plain as f32;
-            let count = pixels as f64;
-            factors.slope[channel] = (-scale * inverse * inverse * product / count) as f32;
-            factors.offset[channel] = (-scale * plain / count) as f32;
+        let count = own.norms.pixels as f64;
+        let mut totals = vec![0.0; 2 * channels];
+        let views = own.norms.views.iter().zip(&own.sums).map(|(norm, sums)| {
+            let stored = norm.mean.len();
+            let mut factors = Factors {
+                slope: vec![0.0; stored],
+                offset: vec![0.0; stored],
+            };
+            for channel in 0..channels {
+                let (plain, product) = (sums[channel], sums[stored + channel]);
+                let inverse = f64::from(norm.inverse[channel]);
+                let scale = f64::from(norm.scale[channel]);
+                totals[channel] += product * inverse;
+                totals[channels + channel] += plain;
+                factors.slope[channel] = (-scale * inverse * inverse * product / count) as f32;
+                factors.offset[channel] = (-scale * plain / count) as f32;
+            }
+            factors
+        });
+        let views = views.collect();
+        for (gradient, total) in gradients[first..].iter_mut().zip(totals) {
+            *gradient = total as f32;
         }
-        factors
+        views
     }
 }
 
@@ -311,8 +334,7 @@ impl<'a> Sink<'a> {
     fn new(
         source: Source<'a>,
         convolution: &Convolution,
-        pixels: usize,
-        chunks: usize,
+        [pixels, chunks]: [usize; 2],
         wanted: bool,
     ) -> Self {
         let stored = crate::simd::padded(convolution.channels_in);
@@ -336,10 +358,10 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn finish(self) -> Gradient {
+    fn finish(self, views: usize) -> Gradient {
         match self.source {
             Source::Unit { .. } => Gradient::Unit {
-                sums: added_up(&self.sums, 2 * self.stored),
+                sums: added_up(&self.sums, 2 * self.stored, views),
                 values: self.values,
             },
             _ => Gradient::Plain(self.values),
@@ -359,7 +381,7 @@ impl SharedSink<'_, '_> {
         let values = unsafe { self.values.part(part.start, part.len()) };
         match self.source {
             Source::Unit {
-                values: y, norm, ..
+                values: y, norms, ..
             } => {
                 // SAFETY: as above.
                 let sums = unsafe { self.sums.part(number * 2 * stored, 2 * stored) };
@@ -367,7 +389,7 @@ impl SharedSink<'_, '_> {
                     gradient,
                     layout,
                     &y[part],
-                    norm.affine(),
+                    norms.at(chunk.first).affine(),
                     values,
                     sums,
                     self.far,

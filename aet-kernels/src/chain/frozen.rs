@@ -82,7 +82,7 @@ struct Frozen<'c> {
 
 impl Frozen<'_> {
     fn features(&self, images: &[f32]) -> Vec<f32> {
-        let batch = self.chain.batch(images);
+        let batch = self.chain.batch(images, 1).images;
         let each_in = images.len() / batch;
         let each_out: usize = self.chain.output().iter().product();
         let mut features = vec![0.0; batch * each_out];

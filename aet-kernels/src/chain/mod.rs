@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use forward::{Statistics, Trace};
 
-use crate::convolution::{Convolution, Weights};
+use crate::convolution::{Chunk, Convolution, Weights};
 use crate::pool::{Pool, PoolKind};
 
 /// Added to a variance before its square root, as in PyTorch.
@@ -132,6 +132,13 @@ impl<T> Latest<T> {
 /// The weights of every unit as the products want them; none for pools.
 type Laid = Vec<Option<Weights>>;
 
+/// Images in equal views, one view after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Batch {
+    images: usize,
+    views: usize,
+}
+
 /// A layer with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -152,6 +159,22 @@ struct Unit {
 impl Unit {
     fn channels(&self) -> usize {
         self.convolution.channels_out
+    }
+
+    /// The chunks that it is worked on in, those of a view after those of the view before, as many
+    /// for each; none reaches over two views.
+    fn chunks(&self, batch: Batch) -> Vec<Chunk> {
+        let images = batch.images / batch.views;
+        let pixels = images * self.convolution.height * self.convolution.width;
+        let of_a_view = self.convolution.chunks(images);
+        let chunks = (0..batch.views).flat_map(|view| {
+            let from = view * pixels;
+            of_a_view.iter().map(move |chunk| Chunk {
+                first: from + chunk.first,
+                rows: chunk.rows,
+            })
+        });
+        chunks.collect()
     }
 
     fn kernel<'p>(&self, parameters: &'p [f32]) -> &'p [f32] {

@@ -23,6 +23,21 @@ impl Norm {
     }
 }
 
+/// The normalisations of a batch, one for each of its views.
+#[derive(Debug, Clone)]
+pub(super) struct Norms {
+    pub views: Vec<Norm>,
+    /// Of one view.
+    pub pixels: usize,
+}
+
+impl Norms {
+    /// That of the view which `pixel`, counted over the batch, belongs to.
+    pub fn at(&self, pixel: usize) -> &Norm {
+        &self.views[pixel / self.pixels]
+    }
+}
+
 /// Where a stage's input comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source<'a> {
@@ -39,7 +54,7 @@ pub(super) enum Source<'a> {
     Unit {
         values: &'a [f32],
         channels: usize,
-        norm: &'a Norm,
+        norms: &'a Norms,
     },
 }
 
@@ -50,7 +65,7 @@ impl Source<'_> {
         self.write(placed.first, placed.rows, placed.buffer, layout);
     }
 
-    /// Puts `rows` pixels from `first` on into `out`, laid out as `layout` says.
+    /// Puts `rows` pixels of one view, from `first` on, into `out`, laid out as `layout` says.
     pub fn write(&self, first: usize, rows: usize, out: &mut [f32], layout: Layout<'_>) {
         match *self {
             Self::Images {
@@ -76,10 +91,10 @@ impl Source<'_> {
             Self::Unit {
                 values,
                 channels,
-                norm,
+                norms,
             } => {
                 let values = &values[first * channels..(first + rows) * channels];
-                activate(values, channels, norm.affine(), out, layout);
+                activate(values, channels, norms.at(first).affine(), out, layout);
             }
         }
     }
@@ -93,7 +108,7 @@ impl Source<'_> {
         }
     }
 
-    /// Puts `rows` pixels from `first` on into `out`, one after the other.
+    /// Puts `rows` pixels of one view, from `first` on, into `out`, one after the other.
     pub fn rows(&self, first: usize, rows: usize, out: &mut [f32]) {
         self.write(first, rows, out, Layout::dense(self.channels()));
     }

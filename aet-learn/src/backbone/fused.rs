@@ -24,10 +24,11 @@ use super::nin::Unit;
 /// The operations that a backend needs for chains.
 #[backend_extension(Autodiff, Flex)]
 pub trait ChainBackend: Backend {
-    /// Features of images `[batch, channels, height, width]`, normalised with the statistics of the
-    /// batch, and those statistics.
+    /// Features of images `[batch, channels, height, width]`, each of the `views` equal parts of the
+    /// batch normalised with its own statistics, and those statistics.
     fn chain_train(
         images: FloatTensor<Self>,
+        views: usize,
         parameters: FloatTensor<Self>,
         chain: Arc<Chain>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
@@ -70,11 +71,12 @@ fn features(values: Vec<f32>, chain: &Chain) -> FloatTensor<Flex> {
 impl ChainBackend for Flex {
     fn chain_train(
         images: FloatTensor<Self>,
+        views: usize,
         parameters: FloatTensor<Self>,
         chain: Arc<Chain>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (images, parameters) = (Values::of(images), Values::of(parameters));
-        let (values, statistics, _) = chain.forward(images.get(), parameters.get(), false);
+        let (values, statistics, _) = chain.forward(images.get(), views, parameters.get(), false);
         let count = statistics.len();
         (features(values, &chain), tensor(statistics, [count]))
     }
@@ -144,6 +146,7 @@ impl Backward<Flex, 2> for ChainBackward {
 impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
     fn chain_train(
         images: FloatTensor<Self>,
+        views: usize,
         parameters: FloatTensor<Self>,
         chain: Arc<Chain>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
@@ -154,9 +157,9 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
         let parameters = parameters.into_primitive();
         match prepared {
             OpsKind::Tracked(prepared) => {
-                let (view, weights) = (Values::of(images.clone()), Values::of(parameters));
+                let (pixels, weights) = (Values::of(images.clone()), Values::of(parameters));
                 let (values, statistics, trace) =
-                    chain.forward(view.get(), weights.get(), images_gradient);
+                    chain.forward(pixels.get(), views, weights.get(), images_gradient);
                 let count = statistics.len();
                 let output = features(values, &chain);
                 let kept = Kept {
@@ -170,7 +173,7 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
                 )
             }
             OpsKind::UnTracked(prepared) => {
-                let (output, statistics) = Flex::chain_train(images, parameters, chain);
+                let (output, statistics) = Flex::chain_train(images, views, parameters, chain);
                 (prepared.finish(output), Self::from_inner(statistics))
             }
         }
@@ -240,15 +243,15 @@ fn applies(device: &Device, dtype: DType) -> bool {
     applies
 }
 
-/// Features of `images` after `layers`, whose units are `units`; training on an autodiff device,
-/// frozen off it. None where the device or the images do not allow it: Burn's own operations then
+/// Features of `images`, `views` equal parts one after the other, after `layers`, whose units are
+/// `units`; training on an autodiff device, frozen off it. None where the device or the images do not allow it: Burn's own operations then
 /// do the same.
 pub(super) fn forward(
     chains: &Chains,
     tap: usize,
     layers: &[Layer],
     units: &[&Unit],
-    images: &Tensor<4>,
+    (images, views): (&Tensor<4>, usize),
 ) -> Option<Tensor<4>> {
     let device = images.device();
     if !applies(&device, images.dtype()) {
@@ -277,17 +280,19 @@ pub(super) fn forward(
         return Some(Tensor::from_dispatch(features));
     }
     let pixels = chain.unit_pixels();
-    let (features, statistics) = Dispatch::chain_train(images, parameters, chain);
+    let (features, statistics) = Dispatch::chain_train(images, views, parameters, chain);
     let features = Tensor::<4>::from_dispatch(features);
     let statistics = Tensor::<1>::from_dispatch(statistics);
     let [batch, _, _, _] = features.dims();
     let mut first = 0;
-    for (unit, pixels) in units.iter().zip(pixels) {
-        let [channels] = unit.norm.gamma.dims();
-        let part = |start: usize| statistics.clone().narrow(0, start, channels);
-        let (mean, variance) = (part(first), part(first + channels));
-        unit.norm.follow(mean, variance, batch * pixels);
-        first += 2 * channels;
+    for _ in 0..views {
+        for (unit, pixels) in units.iter().zip(&pixels) {
+            let [channels] = unit.norm.gamma.dims();
+            let part = |start: usize| statistics.clone().narrow(0, start, channels);
+            let (mean, variance) = (part(first), part(first + channels));
+            unit.norm.follow(mean, variance, batch / views * pixels);
+            first += 2 * channels;
+        }
     }
     Some(features)
 }

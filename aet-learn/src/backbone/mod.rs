@@ -140,6 +140,15 @@ impl Encoder {
             Network::Nin(nin) => nin.forward(images, tap.index),
         }
     }
+
+    /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other: in
+    /// training each is normalised with its own batch statistics, which move the running ones in
+    /// turn, as if each had gone through alone. One pass for all is faster.
+    pub fn forward_views(&self, images: Tensor<4>, views: usize, tap: &Tap) -> Tensor<4> {
+        match &self.network {
+            Network::Nin(nin) => nin.forward_views(images, views, tap.index),
+        }
+    }
 }
 
 /// The tap called `name` among `taps`.

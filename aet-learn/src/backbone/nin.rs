@@ -123,7 +123,7 @@ impl Block {
     /// in one fused operation.
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let units: Vec<&Unit> = self.units.iter().collect();
-        fused::forward(&self.chains, 0, &self.layers(), &units, &input)
+        fused::forward(&self.chains, 0, &self.layers(), &units, (&input, 1))
             .unwrap_or_else(|| self.forward_by_parts(input))
     }
 
@@ -202,10 +202,16 @@ impl Nin {
     ///
     /// On the CPU this is one fused operation; elsewhere it is made of Burn's own.
     pub fn forward(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
+        self.forward_views(images, 1, tap)
+    }
+
+    /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other, each of
+    /// which is normalised with its own statistics in training.
+    pub fn forward_views(&self, images: Tensor<4>, views: usize, tap: usize) -> Tensor<4> {
         let blocks = &self.blocks[..=tap];
         let units: Vec<&Unit> = blocks.iter().flat_map(|block| &block.units).collect();
-        fused::forward(&self.chains, tap, &layers(blocks), &units, &images)
-            .unwrap_or_else(|| self.forward_by_parts(images, tap))
+        fused::forward(&self.chains, tap, &layers(blocks), &units, (&images, views))
+            .unwrap_or_else(|| self.forward_by_parts(images, views, tap))
     }
 
     /// The fused operation up to block `tap`, for images of this height and width in pixels; None
@@ -215,13 +221,21 @@ impl Nin {
         self.chains.get(tap, [3, height, width], &layers(blocks))
     }
 
-    /// [`forward`](Self::forward) by Burn's own operations.
-    pub fn forward_by_parts(&self, images: Tensor<4>, tap: usize) -> Tensor<4> {
-        let mut features = images;
-        for (index, block) in self.blocks.iter().enumerate().take(tap + 1) {
-            features = pool(block.forward_by_parts(features), index);
+    /// [`forward_views`](Self::forward_views) by Burn's own operations.
+    pub fn forward_by_parts(&self, images: Tensor<4>, views: usize, tap: usize) -> Tensor<4> {
+        let blocks = || self.blocks.iter().enumerate().take(tap + 1);
+        let features = |view| {
+            blocks().fold(view, |features, (index, block)| {
+                pool(block.forward_by_parts(features), index)
+            })
+        };
+        match views {
+            1 => features(images),
+            _ => Tensor::cat(
+                images.chunk(views, 0).into_iter().map(features).collect(),
+                0,
+            ),
         }
-        features
     }
 }
 

@@ -80,13 +80,13 @@ impl Aet {
         }
     }
 
-    /// The predicted normalised target, `[batch, target length]`. The branches run one after the
-    /// other, so that in training each is normalised with its own batch statistics, as released.
+    /// The predicted normalised target, `[batch, target length]`. In training each view is
+    /// normalised with its own batch statistics, as released.
     pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
         let tap = encoder.last_tap();
-        let original = global_average(encoder.forward(batch.original.clone(), tap));
-        let transformed = global_average(encoder.forward(batch.transformed.clone(), tap));
-        self.decode(Tensor::cat(vec![original, transformed], 1))
+        let views = Tensor::cat(vec![batch.original.clone(), batch.transformed.clone()], 0);
+        let features = global_average(encoder.forward_views(views, 2, tap));
+        self.decode(Tensor::cat(features.chunk(2, 0), 1))
     }
 
     /// Features of both views `[batch, 2 * channels]` to the normalised target.
