@@ -246,6 +246,8 @@ pub fn multiply_transposed(a: Rows<'_>, b: Rows<'_>, out: &mut [f32], fresh: boo
 pub const SLACK: usize = DEPTHS - 1;
 /// Rows of the result that are summed at a time.
 const DEPTHS: usize = 6;
+/// Rows of the result that are summed at a time where that leaves fewer over.
+const FEWER: usize = 5;
 
 struct MultiplyTransposed<'a> {
     a: Rows<'a>,
@@ -259,15 +261,18 @@ impl WithSimd for MultiplyTransposed<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let columns = self.b.segment;
+        let (columns, segment) = (self.b.segment, self.a.segment);
+        // Neighbourhoods of three channels have runs of 15 or 9.
+        let fewer = segment.next_multiple_of(FEWER) < segment.next_multiple_of(DEPTHS);
         let mut column = 0;
         while column < columns {
             let vectors = ((columns - column) / S::F32_LANES).min(PANEL);
             // SAFETY: `multiply_transposed` has checked every shape.
             unsafe {
-                match vectors {
-                    1 => self.panel::<S, 1>(simd, column),
-                    _ => self.panel::<S, 2>(simd, column),
+                match (vectors, fewer && segment < 4 * DEPTHS) {
+                    (1, _) => self.panel::<S, DEPTHS, 1>(simd, column),
+                    (_, true) => self.panel::<S, FEWER, 2>(simd, column),
+                    (_, false) => self.panel::<S, DEPTHS, 2>(simd, column),
                 }
             }
             column += vectors * S::F32_LANES;
@@ -276,51 +281,65 @@ impl WithSimd for MultiplyTransposed<'_> {
 }
 
 impl MultiplyTransposed<'_> {
-    /// All rows of the result, `V` vectors of it from `column` on.
+    /// All rows of the result, `D` at a time, `V` vectors of each from `column` on.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const V: usize>(&mut self, simd: S, column: usize) {
-        let (a, columns) = (self.a, self.b.segment);
-        let zero = simd.splat_f32s(0.0);
-        for segment in 0..a.segments {
+    unsafe fn panel<S: Simd, const D: usize, const V: usize>(&mut self, simd: S, column: usize) {
+        let segment = self.a.segment;
+        for run in 0..self.a.segments {
             let mut l = 0;
-            while l < a.segment {
-                let mut sums = [[zero; V]; DEPTHS];
-                if !self.fresh {
-                    for d in 0..DEPTHS.min(a.segment - l) {
-                        let row = segment * a.segment + l + d;
-                        prefetch(&self.out[row * columns + column]);
+            while l < segment {
+                let there = [run * self.a.stride + l, run * segment + l];
+                // SAFETY: by the caller's promise.
+                unsafe { self.tile::<S, D, V>(simd, there, D.min(segment - l), column) };
+                l += D;
+            }
+        }
+    }
+
+    /// `D` rows of the result, of which `kept` are wanted: number `row` on, from values of `a` that
+    /// are `from` behind the start of its rows.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const D: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        [from, row]: [usize; 2],
+        kept: usize,
+        column: usize,
+    ) {
+        let (a, b, fresh) = (self.a, self.b, self.fresh);
+        let zero = simd.splat_f32s(0.0);
+        let mut sums = [[zero; V]; D];
+        // SAFETY: rows with the slack behind them, `b` and the result lie in their data, as
+        // `multiply_transposed` has checked.
+        unsafe {
+            let out = self.out.as_mut_ptr().add(row * b.segment + column);
+            if !fresh {
+                for d in 0..kept {
+                    prefetch(&*out.add(d * b.segment));
+                }
+            }
+            let left = a.data.as_ptr().add(from);
+            let right = b.data.as_ptr().add(column);
+            for r in 0..a.offsets.len() {
+                let left = left.add(*a.offsets.get_unchecked(r) as usize);
+                let right = right.add(*b.offsets.get_unchecked(r) as usize);
+                let mut values = [zero; V];
+                for v in 0..V {
+                    values[v] = load(simd, right.add(v * S::F32_LANES));
+                }
+                for d in 0..D {
+                    let value = simd.splat_f32s(*left.add(d));
+                    for v in 0..V {
+                        sums[d][v] = simd.mul_add_e_f32s(value, values[v], sums[d][v]);
                     }
                 }
-                // SAFETY: rows with the slack behind them, and `b`, lie in their data, as
-                // `multiply_transposed` has checked.
-                unsafe {
-                    let left = a.data.as_ptr().add(segment * a.stride + l);
-                    let right = self.b.data.as_ptr().add(column);
-                    for row in 0..a.offsets.len() {
-                        let left = left.add(*a.offsets.get_unchecked(row) as usize);
-                        let right = right.add(*self.b.offsets.get_unchecked(row) as usize);
-                        let mut b = [zero; V];
-                        for v in 0..V {
-                            b[v] = load(simd, right.add(v * S::F32_LANES));
-                        }
-                        for d in 0..DEPTHS {
-                            let value = simd.splat_f32s(*left.add(d));
-                            for v in 0..V {
-                                sums[d][v] = simd.mul_add_e_f32s(value, b[v], sums[d][v]);
-                            }
-                        }
-                    }
-                    let out = self.out.as_mut_ptr();
-                    for d in 0..DEPTHS.min(a.segment - l) {
-                        for v in 0..V {
-                            let row = segment * a.segment + l + d;
-                            let place = out.add(row * columns + column + v * S::F32_LANES);
-                            let old = if self.fresh { zero } else { load(simd, place) };
-                            store(simd, place, simd.add_f32s(old, sums[d][v]));
-                        }
-                    }
+            }
+            for d in 0..kept {
+                for v in 0..V {
+                    let place = out.add(d * b.segment + v * S::F32_LANES);
+                    let old = if fresh { zero } else { load(simd, place) };
+                    store(simd, place, simd.add_f32s(old, sums[d][v]));
                 }
-                l += DEPTHS;
             }
         }
     }

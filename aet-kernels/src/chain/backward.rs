@@ -246,7 +246,7 @@ impl Unit {
                 for number in groups[group].clone() {
                     let chunk = chunks[number];
                     source.fill(convolution.place_input(chunk, scratch));
-                    let placed = convolution.place_gradient(chunk, scratch);
+                    let placed = convolution.place_gradient(chunk, scratch, wanted);
                     let norm = own.norm_gradient(&factors, placed.first);
                     let stored = norm.mean.len();
                     let part = placed.first * stored..(placed.first + placed.rows) * stored;

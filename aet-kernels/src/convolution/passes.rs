@@ -161,13 +161,19 @@ impl Convolution {
         }
     }
 
-    /// The pixels whose output gradient a chunk needs, and where each goes in [`Scratch::output`].
-    pub fn place_gradient<'s>(&self, chunk: Chunk, scratch: &'s mut Scratch) -> Placed<'s> {
+    /// The pixels whose output gradient a chunk needs, and where each goes in [`Scratch::output`]:
+    /// its own, and if the `input_gradient` is wanted, those around them that are reached.
+    pub fn place_gradient<'s>(
+        &self,
+        chunk: Chunk,
+        scratch: &'s mut Scratch,
+        input_gradient: bool,
+    ) -> Placed<'s> {
         let stride = self.out_stride();
         let offsets = &mut scratch.offsets;
         offsets.clear();
         let (first, rows) = match self.algorithm {
-            Algorithm::Direct => {
+            Algorithm::Direct if input_gradient => {
                 scratch.output.fill(0.0);
                 self.halo(chunk, stride, offsets)
             }
@@ -270,9 +276,9 @@ impl Convolution {
         other_offsets.clear();
         // With a border, the gradient's own pixel is in the middle of its neighbourhood.
         let [width, pad] = [self.width + 2 * self.pad(), self.pad()];
-        other_offsets.extend((0..chunk.rows).map(|row| match self.side {
-            1 => row * out_stride,
-            _ => ((row / self.width + pad) * width + row % self.width + pad) * out_stride,
+        other_offsets.extend((0..chunk.rows).map(|row| match weights {
+            Some(_) => ((row / self.width + pad) * width + row % self.width + pad) * out_stride,
+            None => row * out_stride,
         } as u32));
         let gradient = Rows::plain(output, other_offsets, self.stored_out());
         multiply_transposed(rows, gradient, sums, fresh);
