@@ -6,8 +6,8 @@ usage: step_table.py step --peer train_step_torch.py [--aet target/release/aet] 
 
 A row is a batch size, a number of threads and a width. Every round runs each program once, one after the
 other; a cell is the median over the rounds, and the ratio that of the medians. `--peer` takes the options
---batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in the layout that is
-faster in a first try. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
+--batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in both layouts in
+every round, and the one with the higher median counts. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
 """
 import argparse, datetime, json, os, pathlib, platform, re, statistics, subprocess, sys
 
@@ -70,24 +70,23 @@ def processor():
 
 
 def step_rows():
-    layouts = {}
     rows = [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]
-    print("| batch | threads | width | aet, pairs/s | PyTorch, pairs/s | ratio | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
-    print("|---" * 10 + "|")
+    print("| batch | threads | width | aet, pairs/s | PyTorch nchw, pairs/s | nhwc, pairs/s | ratio to the faster | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
+    print("|---" * 11 + "|")
     for row in rows if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
         row = (int(row[0]), int(row[1]), row[2])
-        if row[2] not in layouts:
-            layouts[row[2]] = max(("nchw", "nhwc"), key=lambda layout: step_peer(row, layout)[0])
-        layout = layouts[row[2]]
-        ours, theirs = [], []
+        ours, theirs = [], {"nchw": [], "nhwc": []}
         for _ in range(arguments.rounds):
             ours.append(aet("step", row))
-            theirs.append(step_peer(row, layout))
-        rate, other = (statistics.median(r[0] for r in runs) for runs in (ours, theirs))
-        floor = statistics.median(r[2]["floor"] for r in ours)
-        memory, other_memory = (statistics.median(r[1] for r in runs) for runs in (ours, theirs))
-        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {other:.1f} ({layout}) | {rate / other:.2f} | {floor:.0f} "
-              f"| {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
+            for layout, runs in theirs.items():
+                runs.append(step_peer(row, layout))
+        rate, memory = (statistics.median(run[place] for run in ours) for place in (0, 1))
+        floor = statistics.median(run[2]["floor"] for run in ours)
+        others = {layout: statistics.median(run[0] for run in runs) for layout, runs in theirs.items()}
+        faster = max(others, key=others.get)
+        other_memory = statistics.median(run[1] for run in theirs[faster])
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {others['nchw']:.1f} | {others['nhwc']:.1f} "
+              f"| {rate / others[faster]:.2f} | {floor:.0f} | {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
 
 
 def burn_rows():
