@@ -181,12 +181,26 @@ fn rounding_of_the_encoders_layers() {
 }
 
 #[test]
+fn images_of_one_channel_or_three_are_convolved_in_registers() {
+    for (side, inputs) in [(3, 1), (3, 3), (5, 1), (5, 3)] {
+        for size in [[1, 1], [3, 5], [4, 4], [9, 13], [6, 70], [33, 30]] {
+            let case = Case::new(side, size, [inputs, 9], 2, true, 4);
+            assert_eq!(case.convolution.algorithm, Algorithm::Shallow);
+            for error in case.errors() {
+                assert!(error < 2e-5, "{side} {inputs} {size:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn large_images_and_few_channels_are_convolved_without_transforms() {
     let way = |size, channels| Convolution::new(3, size, channels, channels[0]).algorithm;
-    let lanes = lanes();
+    let lanes = lanes().max(8);
     assert_eq!(way([128, 128], [lanes, 32]), Algorithm::Winograd);
     assert_eq!(way([129, 128], [lanes, 32]), Algorithm::Direct);
-    assert_eq!(way([8, 8], [3, 32]), Algorithm::Direct);
+    assert_eq!(way([8, 8], [3, 32]), Algorithm::Shallow);
+    assert_eq!(way([8, 8], [4, 32]), Algorithm::Direct);
     let case = Case::new(3, [129, 128], [lanes, lanes], 1, false, 3);
     let error = case.errors().into_iter().fold(0.0, f64::max);
     assert!(error < 1e-4, "{error}");

@@ -1,5 +1,7 @@
 //! Backward: the gradients of the parameters, and of the images if they were asked for.
 
+use std::ops::Range;
+
 use super::forward::{FAR_BYTES, Output, Trace};
 use super::source::{Norms, Source, from_planes, to_planes};
 use super::{Batch, Chain, Stage, Unit};
@@ -10,10 +12,13 @@ use crate::rows::{Layout, NormGradient, through_norm, through_relu};
 use crate::workers::{Shared, for_each, threads};
 
 /// Images to each sum of weight gradients. The sums are added up in a fixed order, so a result does
-/// not depend on the number of threads while there are no more threads than sums.
-const IMAGES_TO_A_SUM: usize = 16;
-/// Most sums, unless there are more threads.
-const MOST_SUMS: usize = 8;
+/// not depend on the number of threads while there are no more threads than sums. More sums let
+/// threads share the work more evenly, but take memory and time to add up.
+const IMAGES_TO_A_SUM: usize = 4;
+/// Fewest sums that a large batch has, and most, unless there are more threads.
+const SUMS: [usize; 2] = [8, 32];
+/// Bytes that all sums of a unit may take while they are more than the fewest.
+const SUM_BYTES: usize = 8 << 20;
 
 /// The gradient of what a stage has given.
 enum Gradient {
@@ -230,7 +235,7 @@ impl Unit {
         let weights = own.weights.filter(|weights| weights.has_backward());
         let wanted = weights.is_some();
         let mut sink = Sink::new(source, convolution, [pixels, chunks.len()], wanted);
-        let groups = groups(batch.images, chunks.len());
+        let groups = self.groups(batch.images, chunks.len());
         let mut sums: Vec<Buffer> = groups
             .iter()
             .map(|_| Buffer::stale(convolution.gradient_len()))
@@ -268,6 +273,20 @@ impl Unit {
         wanted.then(|| sink.finish(batch.views))
     }
 
+    /// The chunks of each sum of weight gradients.
+    fn groups(&self, images: usize, chunks: usize) -> Vec<Range<usize>> {
+        let [fewest, most] = SUMS;
+        let fit = SUM_BYTES / (self.convolution.gradient_len() * size_of::<f32>());
+        let sums = images
+            .div_ceil(IMAGES_TO_A_SUM)
+            .min(fit.clamp(fewest, most))
+            .max(threads())
+            .min(chunks);
+        (0..sums)
+            .map(|sum| sum * chunks / sums..(sum + 1) * chunks / sums)
+            .collect()
+    }
+
     /// Writes the gradients of scales and shifts, and gives what each view's gradient before
     /// normalisation is made with.
     fn norm_gradient(&self, own: &Own<'_>, gradients: &mut [f32]) -> Vec<Factors> {
@@ -298,18 +317,6 @@ impl Unit {
         }
         views
     }
-}
-
-/// The chunks of each sum of weight gradients.
-fn groups(batch: usize, chunks: usize) -> Vec<std::ops::Range<usize>> {
-    let sums = batch
-        .div_ceil(IMAGES_TO_A_SUM)
-        .min(MOST_SUMS)
-        .max(threads())
-        .min(chunks);
-    (0..sums)
-        .map(|sum| sum * chunks / sums..(sum + 1) * chunks / sums)
-        .collect()
 }
 
 /// Where the gradient of a unit's input goes.

@@ -1,10 +1,10 @@
 //! A convolution of stride 1 that keeps the image's size, a chunk of pixels at a time: forward, and
 //! backward to its weights and its input.
 //!
-//! Three ways, chosen by shape: 1x1 kernels are plain products of rows; kernels of 3 and 5 with
+//! Four ways, chosen by shape: 1x1 kernels are plain products of rows; kernels of 3 and 5 with
 //! enough channels, on images that are not large, go through Winograd's transforms, whole images at
-//! a time; everything else is a product whose rows are the pixels' neighbourhoods, a strip of an
-//! image at a time.
+//! a time, and images of one channel or three a strip at a time; everything else is a product whose
+//! rows are the pixels' neighbourhoods, a strip of an image at a time.
 
 mod passes;
 mod weights;
@@ -17,7 +17,7 @@ pub use weights::Weights;
 use crate::buffer::Buffer;
 use crate::product::SLACK;
 use crate::simd::padded;
-use crate::winograd::{OUTPUTS, Planes, Tiling};
+use crate::winograd::{OUTPUTS, Planes, TileRow, Tiling};
 
 /// Rows that a product is done for at a time, so that its operands stay in the second-level cache.
 const BLOCK_ROWS: usize = 128;
@@ -40,6 +40,9 @@ pub enum Algorithm {
     Direct,
     /// Winograd's minimal filtering; kernels of 3 and 5.
     Winograd,
+    /// The same with products in registers; images of one channel or three. The gradient of the
+    /// input, which training does not ask for, goes the direct way.
+    Shallow,
 }
 
 /// Whether Winograd's transforms are used where they can be; `AET_WINOGRAD=off` in the environment
@@ -113,6 +116,12 @@ impl Convolution {
             3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
                 Algorithm::Winograd
             }
+            _ if stored_in == channels_in
+                && TileRow::applies(side, channels_in)
+                && winograd_is_on() =>
+            {
+                Algorithm::Shallow
+            }
             _ => Algorithm::Direct,
         };
         Self {
@@ -135,7 +144,7 @@ impl Convolution {
     pub fn out_stride(&self) -> usize {
         match self.algorithm {
             // Its gradient is read as neighbourhoods, without gaps.
-            Algorithm::Direct => self.stored_out(),
+            Algorithm::Direct | Algorithm::Shallow => self.stored_out(),
             _ => block_stride(self.stored_out()),
         }
     }
@@ -150,7 +159,7 @@ impl Convolution {
     pub fn multiply_adds(&self) -> [usize; 2] {
         let defined = self.weight_len() * self.pixels();
         let done = match self.algorithm {
-            Algorithm::Winograd => {
+            Algorithm::Winograd | Algorithm::Shallow => {
                 let tiling = self.tiling(1);
                 self.channels_in * self.channels_out * tiling.tiles() * tiling.products()
             }
@@ -169,7 +178,29 @@ impl Convolution {
 
     /// Rows of an image in a strip.
     fn strip(&self) -> usize {
-        (BLOCK_ROWS / self.width).clamp(1, self.height)
+        let rows = match self.algorithm {
+            Algorithm::Shallow => (BLOCK_ROWS / self.width)
+                .next_multiple_of(OUTPUTS)
+                .max(OUTPUTS),
+            _ => (BLOCK_ROWS / self.width).max(1),
+        };
+        rows.min(self.height)
+    }
+
+    fn tile_row(&self) -> TileRow {
+        TileRow {
+            side: self.side,
+            width: self.width,
+            channels: self.channels_in,
+        }
+    }
+
+    /// The same convolution, done the direct way.
+    fn directly(&self) -> Self {
+        Self {
+            algorithm: Algorithm::Direct,
+            ..self.clone()
+        }
     }
 
     /// Images in a chunk of whole images.
@@ -199,7 +230,7 @@ impl Convolution {
         match self.algorithm {
             Algorithm::Pointwise => cut(batch * pixels, BLOCK_ROWS, 0).collect(),
             Algorithm::Winograd => cut(batch * pixels, self.images() * pixels, 0).collect(),
-            Algorithm::Direct => (0..batch)
+            Algorithm::Direct | Algorithm::Shallow => (0..batch)
                 .flat_map(|image| cut(pixels, self.strip() * self.width, image * pixels))
                 .collect(),
         }
@@ -210,7 +241,7 @@ impl Convolution {
         match self.algorithm {
             Algorithm::Pointwise => BLOCK_ROWS,
             Algorithm::Winograd => self.images() * self.pixels(),
-            Algorithm::Direct => self.strip() * self.width,
+            Algorithm::Direct | Algorithm::Shallow => self.strip() * self.width,
         }
     }
 
@@ -252,8 +283,11 @@ impl Convolution {
                 let input = Buffer::zeros(values);
                 (input, rows * self.out_stride(), if_backward(values))
             }
-            Algorithm::Direct => {
-                let input = Buffer::stale(bordered * self.stored_in + SLACK);
+            Algorithm::Direct | Algorithm::Shallow => {
+                let input = Buffer::stale(match self.algorithm {
+                    Algorithm::Shallow => self.tile_row().input_len(self.strip().div_ceil(OUTPUTS)),
+                    _ => bordered * self.stored_in + SLACK,
+                });
                 let output = bordered.max(rows) * self.out_stride();
                 let stride = block_stride(padded(self.channels_in));
                 (input, output, if_backward(rows * stride))
@@ -263,6 +297,7 @@ impl Convolution {
             Algorithm::Winograd => self
                 .planes(images)
                 .map(|planes| planes.len(self.tiling(1).products())),
+            Algorithm::Shallow => [self.tile_row().tiles_len(), self.tile_row().gradient_len()],
             _ => [0, 0],
         };
         Scratch {

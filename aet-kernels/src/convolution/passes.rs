@@ -6,7 +6,7 @@ use crate::product::{Rows, multiply, multiply_transposed};
 use crate::rows::Layout;
 use crate::simd::padded;
 use crate::winograd::{
-    Planes, Tiling, input_tiles, input_tiles_back, output_rows, output_rows_back,
+    OUTPUTS, Pixels, Planes, Tiling, input_tiles, input_tiles_back, output_rows, output_rows_back,
 };
 
 /// The pixels `first..first + rows` of a batch, and where each goes in a buffer.
@@ -40,7 +40,14 @@ impl Convolution {
             }
             Algorithm::Direct => {
                 scratch.input.fill(0.0);
-                self.halo(chunk, self.stored_in, offsets)
+                let width = self.width + 2 * self.pad();
+                let place = |y, x| (y * width + x) * self.stored_in;
+                self.halo(chunk, offsets, place)
+            }
+            Algorithm::Shallow => {
+                scratch.input.fill(0.0);
+                let row = self.tile_row();
+                self.halo(chunk, offsets, |y, x| row.place(y, x))
             }
         };
         Placed {
@@ -64,17 +71,21 @@ impl Convolution {
     }
 
     /// The pixels of a strip with those around it that are in the image, and their offsets in the
-    /// bordered strip.
-    fn halo(&self, chunk: Chunk, channels: usize, offsets: &mut Vec<u32>) -> (usize, usize) {
+    /// bordered strip, whose pixel in row `y` and column `x` is at `place(y, x)`.
+    fn halo(
+        &self,
+        chunk: Chunk,
+        offsets: &mut Vec<u32>,
+        place: impl Fn(usize, usize) -> usize,
+    ) -> (usize, usize) {
         let pad = self.pad();
         let image = chunk.first / self.pixels() * self.height;
         let top = chunk.first / self.width - image;
         let from = top.saturating_sub(pad);
         let to = (top + chunk.rows / self.width + pad).min(self.height);
-        let width = self.width + 2 * pad;
         for y in from..to {
-            let line = ((y + pad - top) * width + pad) * channels;
-            offsets.extend((0..self.width).map(|x| (line + x * channels) as u32));
+            let y = y + pad - top;
+            offsets.extend((0..self.width).map(|x| place(y, x + pad) as u32));
         }
         ((image + from) * self.width, (to - from) * self.width)
     }
@@ -130,6 +141,9 @@ impl Convolution {
             );
             return;
         }
+        if self.algorithm == Algorithm::Shallow {
+            return self.forward_shallow(chunk, weights, scratch);
+        }
         let input_stride = match self.algorithm {
             Algorithm::Pointwise => block_stride(self.stored_in),
             _ => self.stored_in,
@@ -143,6 +157,21 @@ impl Convolution {
         let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
         for panels in self.panels(&weights.forward, false) {
             multiply(rows, panels, output, stride);
+        }
+    }
+
+    fn forward_shallow(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
+        let (row, stride) = (self.tile_row(), self.out_stride());
+        scratch.offsets.clear();
+        let places = (0..chunk.rows).map(|pixel| (pixel * stride) as u32);
+        scratch.offsets.extend(places);
+        let rows = scratch.offsets.chunks(OUTPUTS * self.width);
+        for (number, offsets) in rows.enumerate() {
+            row.input_tiles(&scratch.input, number, &mut scratch.tiles_in);
+            let channels = self.stored_out();
+            let pixels = Pixels { offsets, channels };
+            let out = &mut scratch.output;
+            row.forward(&scratch.tiles_in, &weights.forward, pixels, out);
         }
     }
 
@@ -173,9 +202,10 @@ impl Convolution {
         let offsets = &mut scratch.offsets;
         offsets.clear();
         let (first, rows) = match self.algorithm {
-            Algorithm::Direct if input_gradient => {
+            Algorithm::Direct | Algorithm::Shallow if input_gradient => {
                 scratch.output.fill(0.0);
-                self.halo(chunk, stride, offsets)
+                let width = self.width + 2 * self.pad();
+                self.halo(chunk, offsets, |y, x| (y * width + x) * stride)
             }
             _ => {
                 offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
@@ -204,6 +234,7 @@ impl Convolution {
         let backward = weights.and_then(|weights| weights.backward.as_ref());
         match self.algorithm {
             Algorithm::Winograd => self.backward_winograd(chunk, backward, scratch, (sums, fresh)),
+            Algorithm::Shallow => self.backward_shallow(chunk, backward, scratch, (sums, fresh)),
             _ => self.backward_rows(chunk, backward, scratch, (sums, fresh)),
         }
     }
@@ -252,6 +283,45 @@ impl Convolution {
         );
     }
 
+    fn backward_shallow(
+        &self,
+        chunk: Chunk,
+        weights: Option<&Buffer>,
+        scratch: &mut Scratch,
+        (sums, fresh): (&mut [f32], bool),
+    ) {
+        let row = self.tile_row();
+        self.own_gradients(chunk, weights.is_some(), &mut scratch.other_offsets);
+        let rows = scratch.other_offsets.chunks(OUTPUTS * self.width);
+        for (number, offsets) in rows.enumerate() {
+            row.input_tiles(&scratch.input, number, &mut scratch.tiles_in);
+            let channels = self.stored_out();
+            let gradient = (&scratch.output[..], Pixels { offsets, channels });
+            let fresh = fresh && number == 0;
+            row.sum_gradient(
+                &scratch.tiles_in,
+                gradient,
+                &mut scratch.tiles_out,
+                (sums, fresh),
+            );
+        }
+        if let Some(weights) = weights {
+            self.directly().input_gradient(chunk, weights, scratch);
+        }
+    }
+
+    /// Where the gradients of a chunk's own pixels are in [`Scratch::output`]; with a border, in the
+    /// middle of their neighbourhoods.
+    fn own_gradients(&self, chunk: Chunk, border: bool, offsets: &mut Vec<u32>) {
+        let stride = self.out_stride();
+        let [width, pad] = [self.width + 2 * self.pad(), self.pad()];
+        offsets.clear();
+        offsets.extend((0..chunk.rows).map(|row| match border {
+            true => ((row / self.width + pad) * width + row % self.width + pad) * stride,
+            false => row * stride,
+        } as u32));
+    }
+
     fn backward_rows(
         &self,
         chunk: Chunk,
@@ -259,7 +329,6 @@ impl Convolution {
         scratch: &mut Scratch,
         (sums, fresh): (&mut [f32], bool),
     ) {
-        let out_stride = self.out_stride();
         let input_stride = match self.algorithm {
             Algorithm::Pointwise => block_stride(self.stored_in),
             _ => self.stored_in,
@@ -267,23 +336,29 @@ impl Convolution {
         let Scratch {
             input,
             output,
-            input_gradient,
             offsets,
             other_offsets,
             ..
         } = scratch;
         let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
-        other_offsets.clear();
-        // With a border, the gradient's own pixel is in the middle of its neighbourhood.
-        let [width, pad] = [self.width + 2 * self.pad(), self.pad()];
-        other_offsets.extend((0..chunk.rows).map(|row| match weights {
-            Some(_) => ((row / self.width + pad) * width + row % self.width + pad) * out_stride,
-            None => row * out_stride,
-        } as u32));
+        self.own_gradients(chunk, weights.is_some(), other_offsets);
         let gradient = Rows::plain(output, other_offsets, self.stored_out());
         multiply_transposed(rows, gradient, sums, fresh);
-        let Some(weights) = weights else { return };
-        let rows = self.rows(chunk, self.stored_out(), out_stride, output, offsets);
+        if let Some(weights) = weights {
+            self.input_gradient(chunk, weights, scratch);
+        }
+    }
+
+    /// The gradient of the input as a product of rows.
+    fn input_gradient(&self, chunk: Chunk, weights: &Buffer, scratch: &mut Scratch) {
+        let Scratch {
+            output,
+            input_gradient,
+            offsets,
+            ..
+        } = scratch;
+        let stride = self.out_stride();
+        let rows = self.rows(chunk, self.stored_out(), stride, output, offsets);
         let stride = block_stride(padded(self.channels_in));
         for panels in self.panels(weights, true) {
             multiply(rows, panels, input_gradient, stride);

@@ -28,10 +28,26 @@ impl Convolution {
     /// `scale` if there is one; with those for the gradient of the input if `backward`.
     pub fn prepare(&self, weights: &[f32], scale: Option<&[f32]>, backward: bool) -> Weights {
         assert_eq!(weights.len(), self.weight_len());
+        if self.algorithm == Algorithm::Shallow {
+            let directly = self.directly();
+            let plain = || directly.kernels(weights, scale);
+            return Weights {
+                forward: self.pack_shallow(&self.kernels(weights, scale)),
+                backward: backward.then(|| directly.pack(&plain(), true)),
+            };
+        }
+        let kernels = self.kernels(weights, scale);
+        Weights {
+            forward: self.pack(&kernels, false),
+            backward: backward.then(|| self.pack(&kernels, true)),
+        }
+    }
+
+    /// The kernels as they are multiplied with, `[channels in, values, stored out]`.
+    fn kernels(&self, weights: &[f32], scale: Option<&[f32]>) -> Buffer {
         let columns_out = self.stored_out();
         let (taps, values) = (self.taps(), self.values());
         let transform = self.transform();
-        // `[channels in, values, stored out]`
         let mut kernels = Buffer::stale(self.channels_in * values * columns_out);
         let shared = Shared::new(&mut kernels);
         for_each(
@@ -48,10 +64,19 @@ impl Convolution {
                 }
             },
         );
-        Weights {
-            forward: self.pack(&kernels, false),
-            backward: backward.then(|| self.pack(&kernels, true)),
-        }
+        kernels
+    }
+
+    fn pack_shallow(&self, kernels: &[f32]) -> Buffer {
+        let mut packed = Buffer::stale(kernels.len());
+        self.tile_row()
+            .pack(kernels, self.stored_out(), &mut packed);
+        packed
+    }
+
+    /// Whether kernels are transformed.
+    fn is_transformed(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Winograd | Algorithm::Shallow)
     }
 
     /// Numbers in a kernel.
@@ -61,15 +86,15 @@ impl Convolution {
 
     /// Numbers in a kernel as it is multiplied with.
     fn values(&self) -> usize {
-        match self.algorithm {
-            Algorithm::Winograd => tile_side(self.side).pow(2),
-            _ => self.taps(),
+        match self.is_transformed() {
+            true => tile_side(self.side).pow(2),
+            false => self.taps(),
         }
     }
 
     /// The matrix on both sides of a kernel, for Winograd.
     fn transform(&self) -> Option<Vec<Vec<f32>>> {
-        (self.algorithm == Algorithm::Winograd).then(|| {
+        self.is_transformed().then(|| {
             let matrix = kernel_matrix(self.side);
             let single = |row: &Vec<f64>| row.iter().map(|v| *v as f32).collect();
             matrix.iter().map(single).collect()

@@ -8,9 +8,11 @@
 
 mod line;
 mod passes;
+mod shallow;
 
 pub use line::kernel_matrix;
 pub use passes::{input_tiles, input_tiles_back, output_rows, output_rows_back};
+pub use shallow::{Pixels, TileRow};
 
 /// Outputs of a tile, along a side.
 pub const OUTPUTS: usize = 4;
