@@ -12,6 +12,8 @@ every round, and the one with the higher median counts. Run it with a Python tha
 import argparse, datetime, json, os, pathlib, platform, re, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).parent
+# Batch, threads, width.
+ROWS = [(32, 2, 1.0), (64, 2, 1.0), (128, 2, 1.0), (64, 2, 0.5), (64, 2, 0.25), (32, 1, 1.0), (64, 1, 1.0), (128, 1, 1.0)]
 parser = argparse.ArgumentParser()
 parser.add_argument("what", choices=["step", "burn", "embed"])
 parser.add_argument("--aet", default=str(HERE.parent / "target/release/aet"))
@@ -70,10 +72,9 @@ def processor():
 
 
 def step_rows():
-    rows = [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]
     print("| batch | threads | width | aet, pairs/s | PyTorch nchw, pairs/s | nhwc, pairs/s | ratio to the faster | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
     print("|---" * 11 + "|")
-    for row in rows if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
+    for row in ROWS if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
         row = (int(row[0]), int(row[1]), row[2])
         ours, theirs = [], {"nchw": [], "nhwc": []}
         for _ in range(arguments.rounds):
@@ -92,7 +93,7 @@ def step_rows():
 def burn_rows():
     print("| batch | threads | width | fused, pairs/s | Burn's operations, pairs/s | ratio |")
     print("|---" * 6 + "|")
-    for row in [(batch, threads, 1.0) for threads in (2, 1) for batch in (32, 64, 128)] + [(64, 2, 0.5), (64, 2, 0.25)]:
+    for row in ROWS:
         ours, theirs = aet("step", row)[0], burn(row)
         print(f"| {row[0]} | {row[1]} | {row[2]} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.1f} |", flush=True)
 

@@ -1,7 +1,5 @@
 //! Forward with the statistics of the batch.
 
-use std::sync::Arc;
-
 use super::source::{Norm, Norms, Source, to_planes};
 use super::{Batch, Chain, EPSILON, Laid, Stage, Unit};
 use crate::buffer::Buffer;
@@ -21,7 +19,7 @@ pub type Statistics = Vec<f32>;
 pub struct Trace {
     pub(super) batch: Batch,
     pub(super) outputs: Vec<Output>,
-    pub(super) weights: Arc<Laid>,
+    pub(super) weights: Laid,
 }
 
 /// What a stage has given.
@@ -83,20 +81,17 @@ impl Chain {
     }
 
     /// The weights as the products want them.
-    fn lay(&self, parameters: &[f32], images_gradient: bool) -> Arc<Laid> {
-        self.trained
-            .of(&[parameters, &[f32::from(images_gradient)]], || {
-                let stages = self.stages.iter().enumerate();
-                let laid = stages.map(|(place, stage)| match stage {
-                    Stage::Unit(unit) => {
-                        let backward = place > 0 || images_gradient;
-                        let kernel = unit.kernel(parameters);
-                        Some(unit.convolution.prepare(kernel, None, backward))
-                    }
-                    Stage::Pool(_) => None,
-                });
-                laid.collect()
-            })
+    fn lay(&self, parameters: &[f32], images_gradient: bool) -> Laid {
+        let stages = self.stages.iter().enumerate();
+        let laid = stages.map(|(place, stage)| match stage {
+            Stage::Unit(unit) => {
+                let backward = place > 0 || images_gradient;
+                let kernel = unit.kernel(parameters);
+                Some(unit.convolution.prepare(kernel, None, backward))
+            }
+            Stage::Pool(_) => None,
+        });
+        laid.collect()
     }
 
     /// `images` in `views` parts.

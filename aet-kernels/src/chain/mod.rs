@@ -85,12 +85,11 @@ pub struct Chain {
     stages: Vec<Stage>,
     parameters: usize,
     statistics: usize,
-    trained: Latest<Laid>,
     frozen: Latest<frozen::Folded>,
 }
 
-/// What was last made of some parameters, since the same ones come again: in both views of a step,
-/// and in every batch that is embedded.
+/// What was last made of some parameters, since the same ones come again in every batch that is
+/// embedded.
 #[derive(Debug)]
 struct Latest<T>(Mutex<Option<(Vec<f32>, Arc<T>)>>);
 
@@ -234,7 +233,6 @@ impl Chain {
             stages: Vec::with_capacity(layers.len()),
             parameters: 0,
             statistics: 0,
-            trained: Latest::none(),
             frozen: Latest::none(),
         };
         for (place, layer) in layers.iter().enumerate() {
