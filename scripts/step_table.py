@@ -71,11 +71,18 @@ def processor():
     return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
+def chosen(rows):
+    """These rows, or the one that was asked for."""
+    if not arguments.only:
+        return rows
+    batch, threads, width = arguments.only.split(":")
+    return [(int(batch), int(threads), float(width))]
+
+
 def step_rows():
     print("| batch | threads | width | aet, pairs/s | PyTorch nchw, pairs/s | nhwc, pairs/s | ratio to the faster | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
     print("|---" * 11 + "|")
-    for row in ROWS if not arguments.only else [tuple(map(float, arguments.only.split(":")))]:
-        row = (int(row[0]), int(row[1]), row[2])
+    for row in chosen(ROWS):
         ours, theirs = [], {"nchw": [], "nhwc": []}
         for _ in range(arguments.rounds):
             ours.append(aet("step", row))
@@ -93,7 +100,7 @@ def step_rows():
 def burn_rows():
     print("| batch | threads | width | fused, pairs/s | Burn's operations, pairs/s | ratio |")
     print("|---" * 6 + "|")
-    for row in ROWS:
+    for row in chosen(ROWS):
         ours, theirs = aet("step", row)[0], burn(row)
         print(f"| {row[0]} | {row[1]} | {row[2]} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.1f} |", flush=True)
 
@@ -102,7 +109,7 @@ def embed_rows():
     peers = ["torch-nchw", "torch-nhwc", "onnxruntime"]
     print("| batch | threads | width | aet, images/s | " + " | ".join(f"{peer}, images/s" for peer in peers) + " | ratio to the fastest |")
     print("|---" * (5 + len(peers)) + "|")
-    for row in [(64, 2, 1.0), (256, 2, 1.0), (64, 1, 1.0), (64, 2, 0.25)]:
+    for row in chosen([(64, 2, 1.0), (64, 1, 1.0), (64, 2, 0.25), (256, 2, 1.0)]):
         results = {name: [] for name in ["aet", *peers]}
         for _ in range(arguments.rounds):
             results["aet"].append(aet("embed", row)[0])
