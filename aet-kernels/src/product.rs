@@ -246,8 +246,6 @@ pub fn multiply_transposed(a: Rows<'_>, b: Rows<'_>, out: &mut [f32], fresh: boo
 pub const SLACK: usize = DEPTHS - 1;
 /// Rows of the result that are summed at a time.
 const DEPTHS: usize = 6;
-/// Rows of the result that are summed at a time where that leaves fewer over.
-const FEWER: usize = 5;
 
 struct MultiplyTransposed<'a> {
     a: Rows<'a>,
@@ -261,18 +259,15 @@ impl WithSimd for MultiplyTransposed<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let (columns, segment) = (self.b.segment, self.a.segment);
-        // Neighbourhoods of three channels have runs of 15 or 9.
-        let fewer = segment.next_multiple_of(FEWER) < segment.next_multiple_of(DEPTHS);
+        let columns = self.b.segment;
         let mut column = 0;
         while column < columns {
             let vectors = ((columns - column) / S::F32_LANES).min(PANEL);
             // SAFETY: `multiply_transposed` has checked every shape.
             unsafe {
-                match (vectors, fewer && segment < 4 * DEPTHS) {
-                    (1, _) => self.panel::<S, DEPTHS, 1>(simd, column),
-                    (_, true) => self.panel::<S, FEWER, 2>(simd, column),
-                    (_, false) => self.panel::<S, DEPTHS, 2>(simd, column),
+                match vectors {
+                    1 => self.panel::<S, 1>(simd, column),
+                    _ => self.panel::<S, 2>(simd, column),
                 }
             }
             column += vectors * S::F32_LANES;
@@ -281,25 +276,25 @@ impl WithSimd for MultiplyTransposed<'_> {
 }
 
 impl MultiplyTransposed<'_> {
-    /// All rows of the result, `D` at a time, `V` vectors of each from `column` on.
+    /// All rows of the result, `V` vectors of each from `column` on.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const D: usize, const V: usize>(&mut self, simd: S, column: usize) {
+    unsafe fn panel<S: Simd, const V: usize>(&mut self, simd: S, column: usize) {
         let segment = self.a.segment;
         for run in 0..self.a.segments {
             let mut l = 0;
             while l < segment {
                 let there = [run * self.a.stride + l, run * segment + l];
                 // SAFETY: by the caller's promise.
-                unsafe { self.tile::<S, D, V>(simd, there, D.min(segment - l), column) };
-                l += D;
+                unsafe { self.tile::<S, V>(simd, there, DEPTHS.min(segment - l), column) };
+                l += DEPTHS;
             }
         }
     }
 
-    /// `D` rows of the result, of which `kept` are wanted: number `row` on, from values of `a` that
+    /// [`DEPTHS`] rows of the result, of which `kept` are wanted: number `row` on, from values of `a` that
     /// are `from` behind the start of its rows.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const D: usize, const V: usize>(
+    unsafe fn tile<S: Simd, const V: usize>(
         &mut self,
         simd: S,
         [from, row]: [usize; 2],
@@ -308,7 +303,7 @@ impl MultiplyTransposed<'_> {
     ) {
         let (a, b, fresh) = (self.a, self.b, self.fresh);
         let zero = simd.splat_f32s(0.0);
-        let mut sums = [[zero; V]; D];
+        let mut sums = [[zero; V]; DEPTHS];
         // SAFETY: rows with the slack behind them, `b` and the result lie in their data, as
         // `multiply_transposed` has checked.
         unsafe {
@@ -327,7 +322,7 @@ impl MultiplyTransposed<'_> {
                 for v in 0..V {
                     values[v] = load(simd, right.add(v * S::F32_LANES));
                 }
-                for d in 0..D {
+                for d in 0..DEPTHS {
                     let value = simd.splat_f32s(*left.add(d));
                     for v in 0..V {
                         sums[d][v] = simd.mul_add_e_f32s(value, values[v], sums[d][v]);

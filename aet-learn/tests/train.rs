@@ -170,9 +170,7 @@ fn a_single_batch_is_learnt_for_every_family_and_both_losses() {
         "euclidean",
         "similarity",
     ] {
-        // In matrix entries, an angle that is wrong by half a turn feels no pull, and which pairs get
-        // caught there depends on the last digits.
-        for (loss, share) in [("parameters", 0.6), ("matrix", 0.8)] {
+        for loss in ["parameters", "matrix"] {
             let experiment = experiment(&[
                 &format!("transformation.kind={kind}"),
                 &format!("objective.loss={loss}"),
@@ -193,15 +191,28 @@ fn a_single_batch_is_learnt_for_every_family_and_both_losses() {
             let mut model = fresh_model(&experiment, [32, 32], &device);
             let mut optimizer = experiment.optimizer.init();
             let mut losses = Vec::new();
-            for _ in 0..60 {
+            // A single loss goes up and down with the rate; the mean over some steps does not. In
+            // matrix entries, an angle that is wrong by half a turn feels little pull, and how long a
+            // pair is caught there depends on the last digits.
+            let mean_of_ten = |losses: &[f32]| match losses.len() {
+                ..10 => f32::INFINITY,
+                count => losses[count - 10..].iter().sum::<f32>() / 10.0,
+            };
+            while losses.len() < 200
+                && losses
+                    .first()
+                    .is_none_or(|first| mean_of_ten(&losses) >= 0.6 * first)
+            {
                 let output = model.objective.loss(&model.encoder, &batch);
                 losses.push(output.loss.clone().into_scalar::<f32>());
                 model = step(&mut optimizer, 0.02, model, &output.loss);
             }
-            // A single loss goes up and down with the rate; the mean over some steps does not.
-            let (first, last) = (losses[0], losses[50..].iter().sum::<f32>() / 10.0);
-            println!("{kind}, {loss}: {first} to {last}");
-            assert!(last < share * first, "{kind}, {loss}: {first} to {last}");
+            let (first, last) = (losses[0], mean_of_ten(&losses));
+            println!(
+                "{kind}, {loss}: {first} to {last} in {} steps",
+                losses.len()
+            );
+            assert!(last < 0.6 * first, "{kind}, {loss}: {first} to {last}");
         }
     }
 }

@@ -204,7 +204,7 @@ impl Own<'_> {
     /// How the gradient goes through the normalisation of the view that `pixel` belongs to.
     fn norm_gradient<'f>(&'f self, factors: &'f [Factors], pixel: usize) -> NormGradient<'f> {
         let norm = self.norms.at(pixel);
-        let factors = &factors[pixel / self.norms.pixels];
+        let factors = &factors[self.norms.view(pixel)];
         NormGradient {
             mean: &norm.mean,
             scale: &norm.scale,

@@ -34,7 +34,12 @@ pub(super) struct Norms {
 impl Norms {
     /// That of the view which `pixel`, counted over the batch, belongs to.
     pub fn at(&self, pixel: usize) -> &Norm {
-        &self.views[pixel / self.pixels]
+        &self.views[self.view(pixel)]
+    }
+
+    /// The view that `pixel` belongs to.
+    pub fn view(&self, pixel: usize) -> usize {
+        pixel / self.pixels
     }
 }
 

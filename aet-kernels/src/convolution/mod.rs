@@ -172,6 +172,11 @@ impl Convolution {
         self.side / 2
     }
 
+    /// Of an image with its border, in pixels.
+    fn bordered_width(&self) -> usize {
+        self.width + 2 * self.pad()
+    }
+
     fn pixels(&self) -> usize {
         self.height * self.width
     }
@@ -252,11 +257,7 @@ impl Convolution {
                 let [height, width] = self.tiling(1).padded();
                 [self.images(), height, width]
             }
-            _ => [
-                1,
-                self.strip() + 2 * self.pad(),
-                self.width + 2 * self.pad(),
-            ],
+            _ => [1, self.strip() + 2 * self.pad(), self.bordered_width()],
         }
     }
 
@@ -297,7 +298,14 @@ impl Convolution {
             Algorithm::Winograd => self
                 .planes(images)
                 .map(|planes| planes.len(self.tiling(1).products())),
-            Algorithm::Shallow => [self.tile_row().tiles_len(), self.tile_row().gradient_len()],
+            Algorithm::Shallow => [
+                self.tile_row().tiles_len(),
+                if backward {
+                    self.tile_row().gradient_len()
+                } else {
+                    0
+                },
+            ],
             _ => [0, 0],
         };
         Scratch {

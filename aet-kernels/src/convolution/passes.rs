@@ -6,7 +6,7 @@ use crate::product::{Rows, multiply, multiply_transposed};
 use crate::rows::Layout;
 use crate::simd::padded;
 use crate::winograd::{
-    OUTPUTS, Pixels, Planes, Tiling, input_tiles, input_tiles_back, output_rows, output_rows_back,
+    OUTPUTS, Pixels, input_tiles, input_tiles_back, output_rows, output_rows_back,
 };
 
 /// The pixels `first..first + rows` of a batch, and where each goes in a buffer.
@@ -31,7 +31,7 @@ impl Convolution {
         let (first, rows) = match self.algorithm {
             Algorithm::Pointwise => {
                 let stride = block_stride(self.stored_in);
-                offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+                spaced(chunk.rows, stride, offsets);
                 (chunk.first, chunk.rows)
             }
             Algorithm::Winograd => {
@@ -40,7 +40,7 @@ impl Convolution {
             }
             Algorithm::Direct => {
                 scratch.input.fill(0.0);
-                let width = self.width + 2 * self.pad();
+                let width = self.bordered_width();
                 let place = |y, x| (y * width + x) * self.stored_in;
                 self.halo(chunk, offsets, place)
             }
@@ -101,10 +101,10 @@ impl Convolution {
     ) -> Rows<'s> {
         offsets.clear();
         if self.side == 1 {
-            offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+            spaced(chunk.rows, stride, offsets);
             return Rows::plain(data, offsets, channels);
         }
-        let width = self.width + 2 * self.pad();
+        let width = self.bordered_width();
         for y in 0..chunk.rows / self.width {
             let line = y * width;
             offsets.extend((0..self.width).map(|x| ((line + x) * stride) as u32));
@@ -120,30 +120,14 @@ impl Convolution {
 
     /// Convolves [`Scratch::input`] into [`Scratch::output`].
     pub fn forward(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
-        let stride = self.out_stride();
-        if self.algorithm == Algorithm::Winograd {
-            let tiling = self.tiling(chunk.rows / self.pixels());
-            let [planes_in, planes_out] = self.planes(tiling.images);
-            input_tiles(tiling, &scratch.input, planes_in, &mut scratch.tiles_in);
-            tile_offsets(tiling, planes_in, &mut scratch.offsets);
-            for (product, panels) in self.panels(&weights.forward, false).enumerate() {
-                let tiles = &scratch.tiles_in[product * planes_in.plane..];
-                let rows = Rows::plain(tiles, &scratch.offsets, planes_in.channels);
-                let out = &mut scratch.tiles_out[product * planes_out.plane..];
-                multiply(rows, panels, out, planes_out.row);
-            }
-            output_rows(
-                tiling,
-                &scratch.tiles_out,
-                planes_out,
-                &mut scratch.output,
-                stride,
-            );
-            return;
+        match self.algorithm {
+            Algorithm::Winograd => self.forward_winograd(chunk, weights, scratch),
+            Algorithm::Shallow => self.forward_shallow(chunk, weights, scratch),
+            _ => self.forward_product(chunk, weights, scratch),
         }
-        if self.algorithm == Algorithm::Shallow {
-            return self.forward_shallow(chunk, weights, scratch);
-        }
+    }
+
+    fn forward_product(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
         let input_stride = match self.algorithm {
             Algorithm::Pointwise => block_stride(self.stored_in),
             _ => self.stored_in,
@@ -156,15 +140,33 @@ impl Convolution {
         } = scratch;
         let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
         for panels in self.panels(&weights.forward, false) {
-            multiply(rows, panels, output, stride);
+            multiply(rows, panels, output, self.out_stride());
         }
     }
 
+    fn forward_winograd(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
+        let tiling = self.tiling(chunk.rows / self.pixels());
+        let [planes_in, planes_out] = self.planes(tiling.images);
+        input_tiles(tiling, &scratch.input, planes_in, &mut scratch.tiles_in);
+        spaced(tiling.tiles(), planes_in.row, &mut scratch.offsets);
+        for (product, panels) in self.panels(&weights.forward, false).enumerate() {
+            let tiles = &scratch.tiles_in[product * planes_in.plane..];
+            let rows = Rows::plain(tiles, &scratch.offsets, planes_in.channels);
+            let out = &mut scratch.tiles_out[product * planes_out.plane..];
+            multiply(rows, panels, out, planes_out.row);
+        }
+        output_rows(
+            tiling,
+            &scratch.tiles_out,
+            planes_out,
+            &mut scratch.output,
+            self.out_stride(),
+        );
+    }
+
     fn forward_shallow(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
-        let (row, stride) = (self.tile_row(), self.out_stride());
-        scratch.offsets.clear();
-        let places = (0..chunk.rows).map(|pixel| (pixel * stride) as u32);
-        scratch.offsets.extend(places);
+        let row = self.tile_row();
+        spaced(chunk.rows, self.out_stride(), &mut scratch.offsets);
         let rows = scratch.offsets.chunks(OUTPUTS * self.width);
         for (number, offsets) in rows.enumerate() {
             row.input_tiles(&scratch.input, number, &mut scratch.tiles_in);
@@ -181,9 +183,8 @@ impl Convolution {
     /// When the kernel is larger.
     pub fn forward_rows(&self, rows: &[f32], stride: usize, weights: &Weights, out: &mut [f32]) {
         assert_eq!(self.algorithm, Algorithm::Pointwise);
-        let offsets: Vec<u32> = (0..rows.len() / stride)
-            .map(|r| (r * stride) as u32)
-            .collect();
+        let mut offsets = Vec::new();
+        spaced(rows.len() / stride, stride, &mut offsets);
         let rows = Rows::plain(rows, &offsets, self.stored_in);
         for panels in self.panels(&weights.forward, false) {
             multiply(rows, panels, out, self.out_stride());
@@ -204,11 +205,11 @@ impl Convolution {
         let (first, rows) = match self.algorithm {
             Algorithm::Direct | Algorithm::Shallow if input_gradient => {
                 scratch.output.fill(0.0);
-                let width = self.width + 2 * self.pad();
+                let width = self.bordered_width();
                 self.halo(chunk, offsets, |y, x| (y * width + x) * stride)
             }
             _ => {
-                offsets.extend((0..chunk.rows).map(|row| (row * stride) as u32));
+                spaced(chunk.rows, stride, offsets);
                 (chunk.first, chunk.rows)
             }
         };
@@ -256,8 +257,8 @@ impl Convolution {
             planes_out,
             &mut scratch.tiles_out,
         );
-        tile_offsets(tiling, planes_in, &mut scratch.offsets);
-        tile_offsets(tiling, planes_out, &mut scratch.other_offsets);
+        spaced(tiling.tiles(), planes_in.row, &mut scratch.offsets);
+        spaced(tiling.tiles(), planes_out.row, &mut scratch.other_offsets);
         let size = planes_in.channels * planes_out.channels;
         for product in 0..tiling.products() {
             let tiles = &scratch.tiles_in[product * planes_in.plane..];
@@ -314,12 +315,14 @@ impl Convolution {
     /// middle of their neighbourhoods.
     fn own_gradients(&self, chunk: Chunk, border: bool, offsets: &mut Vec<u32>) {
         let stride = self.out_stride();
-        let [width, pad] = [self.width + 2 * self.pad(), self.pad()];
+        if !border {
+            return spaced(chunk.rows, stride, offsets);
+        }
+        let (width, pad) = (self.bordered_width(), self.pad());
         offsets.clear();
-        offsets.extend((0..chunk.rows).map(|row| match border {
-            true => ((row / self.width + pad) * width + row % self.width + pad) * stride,
-            false => row * stride,
-        } as u32));
+        offsets.extend((0..chunk.rows).map(|row| {
+            (((row / self.width + pad) * width + row % self.width + pad) * stride) as u32
+        }));
     }
 
     fn backward_rows(
@@ -378,8 +381,8 @@ impl Convolution {
     }
 }
 
-/// Offsets of the rows of tiles.
-fn tile_offsets(tiling: Tiling, planes: Planes, offsets: &mut Vec<u32>) {
+/// Offsets of `count` rows, `stride` apart.
+fn spaced(count: usize, stride: usize, offsets: &mut Vec<u32>) {
     offsets.clear();
-    offsets.extend((0..tiling.tiles()).map(|tile| (tile * planes.row) as u32));
+    offsets.extend((0..count).map(|row| (row * stride) as u32));
 }

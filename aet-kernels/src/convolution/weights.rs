@@ -30,10 +30,9 @@ impl Convolution {
         assert_eq!(weights.len(), self.weight_len());
         if self.algorithm == Algorithm::Shallow {
             let directly = self.directly();
-            let plain = || directly.kernels(weights, scale);
             return Weights {
                 forward: self.pack_shallow(&self.kernels(weights, scale)),
-                backward: backward.then(|| directly.pack(&plain(), true)),
+                backward: backward.then(|| directly.pack(&directly.kernels(weights, scale), true)),
             };
         }
         let kernels = self.kernels(weights, scale);

@@ -136,9 +136,7 @@ impl Encoder {
 
     /// Features at `tap` of normalised images `[batch, 3, height, width]`.
     pub fn forward(&self, images: Tensor<4>, tap: &Tap) -> Tensor<4> {
-        match &self.network {
-            Network::Nin(nin) => nin.forward(images, tap.index),
-        }
+        self.forward_views(images, 1, tap)
     }
 
     /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other: in
