@@ -174,6 +174,20 @@ impl ImageSet {
         !self.is_empty() && self.labels.iter().all(Option::is_some)
     }
 
+    /// A number that tells sets of other pixels, sizes or labels apart (64-bit FNV-1a), so that
+    /// results on two sets are not taken for results on one.
+    pub fn fingerprint(&self) -> u64 {
+        let sizes = [self.height, self.width, self.len()].map(|size| size as u64);
+        let labels = self.labels.iter().map(|l| l.map_or(0, |l| 1 + u64::from(l)));
+        let words = sizes.into_iter().chain(labels);
+        let bytes = words.flat_map(u64::to_le_bytes);
+        bytes
+            .chain(self.pixels.iter().copied())
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+    }
+
     /// A copy of the images `indices`, in that order; an index may come more than once.
     ///
     /// # Panics

@@ -136,9 +136,12 @@ impl Default for TrainingConfig {
 pub struct EvaluationConfig {
     /// Epochs between two measurements of the pretext loss on the test images; 0 for never.
     pub pretext_every: u64,
-    /// Epochs between two runs of the probes on the training network; 0 for only at the end.
-    pub probe_every: u64,
-    /// The probes, each run on the trained and on a random encoder.
+    /// Epochs between two runs of the `online` probes on the network under training; 0 for never.
+    /// They leave the training as it is, to the bit.
+    pub eval_every: u64,
+    /// The probes that are run during training: those of protocol `quick` unless said otherwise.
+    pub online: Vec<ProbeConfig>,
+    /// The probes that are run at the end, on the trained and on a random encoder.
     pub probes: Vec<ProbeConfig>,
 }
 
@@ -146,7 +149,8 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
             pretext_every: 1,
-            probe_every: 0,
+            eval_every: 0,
+            online: ProbeConfig::online(),
             probes: ProbeConfig::standard(),
         }
     }
@@ -196,7 +200,7 @@ impl ExperimentConfig {
     ///
     /// # Errors
     /// The first thing that is impossible, with its key, range and value.
-    pub fn resolve(self) -> Result<Experiment, ConfigError> {
+    pub fn resolve(mut self) -> Result<Experiment, ConfigError> {
         self.transformation.validate()?;
         self.backbone.validate()?;
         self.optimizer.validate()?;
@@ -228,7 +232,11 @@ impl ExperimentConfig {
             ));
         }
         let taps = self.backbone.taps();
-        for probe in &self.evaluation.probes {
+        let evaluation = &mut self.evaluation;
+        for probe in evaluation.probes.iter_mut().chain(&mut evaluation.online) {
+            probe.settle_tap(&self.backbone);
+        }
+        for probe in self.evaluation.probes.iter().chain(&self.evaluation.online) {
             probe.validate()?;
             find_tap(&taps, &probe.tap)?;
         }
@@ -286,8 +294,8 @@ const DEFAULT_KINDS: [(&str, &str); 3] = [
     ("schedule", "one-cycle"),
 ];
 
-/// Sets one dotted key of `table`.
-fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
+/// Sets one dotted key of `table`; a whole number among the parts is a place in a list.
+pub(crate) fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let fail = |message: String| ConfigError::Toml {
         origin: format!("--set {change}"),
         message,
@@ -301,10 +309,23 @@ fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
         return Err(fail("the key is empty".into()));
     };
     let mut place = table;
-    for part in parts {
+    let mut parts = parts.into_iter();
+    while let Some(part) = parts.next() {
         let next = place
             .entry(part)
             .or_insert_with(|| Value::Table(Table::new()));
+        let next = match next {
+            Value::Array(items) => {
+                let count = items.len();
+                let index = parts.next().and_then(|index| index.parse::<usize>().ok());
+                index
+                    .and_then(|index| items.get_mut(index))
+                    .ok_or_else(|| {
+                        fail(format!("{part} has {count} entries, counted from 0; name one"))
+                    })?
+            }
+            next => next,
+        };
         place = next
             .as_table_mut()
             .ok_or_else(|| fail(format!("{part} is a value, not a table")))?;
@@ -326,6 +347,6 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// `message` with line breaks turned into spaces.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

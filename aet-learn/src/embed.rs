@@ -29,6 +29,16 @@ pub enum Pooling {
     Full,
 }
 
+impl Pooling {
+    /// Pools feature maps `[batch, channels, height, width]`.
+    pub fn apply(self, features: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Full => features,
+            Self::Average => features.mean_dim(3).mean_dim(2),
+        }
+    }
+}
+
 impl std::fmt::Display for Pooling {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
@@ -127,11 +137,7 @@ impl FrozenEncoder {
         let shape = batch.view_shape;
         let view = batch.views.into_iter().next().unwrap_or_default();
         let images = Tensor::from_data(TensorData::new(view, shape), &self.device);
-        let features = self.encoder.forward(images, &self.tap);
-        match self.pooling {
-            Pooling::Full => features,
-            Pooling::Average => features.mean_dim(3).mean_dim(2),
-        }
+        self.pooling.apply(self.encoder.forward(images, &self.tap))
     }
 }
 

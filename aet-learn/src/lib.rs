@@ -17,9 +17,11 @@ pub mod model;
 pub mod objective;
 pub mod optim;
 pub mod probe;
+pub mod protocol;
 pub mod run_dir;
 pub mod schedule;
 pub mod state;
+pub mod statistics;
 pub mod train;
 
 pub use aet_kernels::{peak, simd};

@@ -20,6 +20,9 @@ use crate::optim;
 use crate::probe::{ProbeData, ProbeResult, run_probes};
 use crate::run_dir::RunDirectory;
 
+/// Share of the training images that probes during training are judged on.
+const ONLINE_VALIDATION: f64 = 0.1;
+
 /// What happens during a run, for whoever watches it.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -120,6 +123,30 @@ struct Training<'a> {
     steps_per_epoch: u64,
     state: TrainState<Model>,
     window: Window,
+    online: Option<OnlineImages>,
+}
+
+/// The images of the probes during training.
+struct OnlineImages {
+    learnt: Arc<ImageSet>,
+    validation: Arc<ImageSet>,
+}
+
+impl OnlineImages {
+    /// Divides the training images.
+    fn of(experiment: &Experiment, train: &ImageSet) -> Result<Self, LearnError> {
+        if !train.labelled() {
+            return Err(LearnError::Probe {
+                message: "evaluation.eval_every needs labelled images; set it to 0 for these".into(),
+            });
+        }
+        let (learnt, validation) =
+            aet_data::hold_out(train.len(), ONLINE_VALIDATION, experiment.seed);
+        Ok(Self {
+            learnt: Arc::new(train.subset(&learnt)),
+            validation: Arc::new(train.subset(&validation)),
+        })
+    }
 }
 
 /// The steps since the last logged record. Losses stay on the device until they are needed.
@@ -166,6 +193,9 @@ impl<'a> Training<'a> {
             state = checkpoint::load(newest, state)?;
         }
         run.rewind_metrics(state.progress.step)?;
+        let online = (experiment.evaluation.eval_every > 0)
+            .then(|| OnlineImages::of(experiment, &datasets.train))
+            .transpose()?;
         Ok(Self {
             run,
             experiment,
@@ -175,6 +205,7 @@ impl<'a> Training<'a> {
             steps_per_epoch: steps as u64,
             state,
             window: Window::default(),
+            online,
         })
     }
 
@@ -306,11 +337,8 @@ impl<'a> Training<'a> {
             train_loss,
             test,
         });
-        let last = epoch + 1 == self.experiment.training.epochs;
-        if let (Some(images), true) = (&self.datasets.test, due(evaluation.probe_every) && !last)
-            && flow.is_continue()
-        {
-            flow = self.probe(images, watcher)?;
+        if due(evaluation.eval_every) && flow.is_continue() {
+            flow = self.probe(watcher)?;
         }
         let progress = &mut self.state.progress;
         progress.epoch += 1;
@@ -320,21 +348,22 @@ impl<'a> Training<'a> {
         Ok(flow)
     }
 
-    /// Runs the experiment's probes on the network as it is.
-    fn probe(
-        &self,
-        test: &Arc<ImageSet>,
-        watcher: Watcher<'_>,
-    ) -> Result<ControlFlow<()>, LearnError> {
+    /// Runs the online probes on the network as it is. They are judged on training images whose
+    /// labels they do not learn from, so that whoever looks at the curves and stops a run has not
+    /// chosen by the test images.
+    fn probe(&self, watcher: Watcher<'_>) -> Result<ControlFlow<()>, LearnError> {
+        let Some(OnlineImages { learnt, validation }) = &self.online else {
+            return Ok(ControlFlow::Continue(()));
+        };
         let epoch = self.state.progress.epoch;
         let encoder = self.state.model.encoder.valid();
-        let data = ProbeData::of(self.experiment, &self.datasets.train, test);
+        let data = ProbeData::of(self.experiment, learnt, validation);
         let mut flow = ControlFlow::Continue(());
-        let probes = &self.experiment.evaluation.probes;
+        let probes = &self.experiment.evaluation.online;
         for result in run_probes(&encoder, probes, &data, &mut |_| ())? {
             self.run.log(&json!({
                 "event": "probe", "step": self.state.progress.step, "epoch": epoch,
-                "encoder": "trained", "result": &result,
+                "encoder": "trained", "split": "validation", "result": &result,
             }))?;
             flow = watcher(&Event::Probe { epoch, result });
         }

@@ -8,11 +8,13 @@ use aet_data::{Augment, ImageSet, Location, Normalisation, ShapesConfig, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{BackboneConfig, Encoder, NinConfig};
 use aet_learn::embed::{ExtractOptions, FeatureBank, Pooling, extract};
+use aet_learn::probe::classifier::{Classifier, Head, Learner};
 use aet_learn::probe::fc::FcHead;
-use aet_learn::probe::head::{Fit, Training, fit};
+use aet_learn::probe::fit::{Lesson, fit};
 use aet_learn::probe::knn::{self, Neighbour};
+use aet_learn::probe::stream::Stream;
 use aet_learn::probe::{
-    ConvConfig, FcConfig, HeadTraining, KnnConfig, Labelled, ProbeConfig, ProbeData, ProbeMethod,
+    ConvConfig, FcConfig, HeadTraining, KnnConfig, Marks, ProbeConfig, ProbeData, ProbeMethod,
     ProbeResult, compare, run_probe, run_probes,
 };
 use aet_learn::state::named_tensors;
@@ -71,16 +73,27 @@ fn probe(pooling: Pooling, method: ProbeMethod) -> ProbeConfig {
     ProbeConfig {
         tap: "block2".into(),
         pooling,
-        method,
+        ..ProbeConfig::of(method)
     }
 }
 
-fn fc(layers: usize, epochs: u64) -> FcConfig {
-    FcConfig {
-        layers,
+fn training(epochs: u64) -> HeadTraining {
+    HeadTraining {
         epochs,
         batch_size: 32,
+        ..HeadTraining::default()
+    }
+}
+
+/// A probe of this many fully-connected layers on averaged features.
+fn fc(layers: usize, epochs: u64) -> ProbeConfig {
+    let config = FcConfig {
+        layers,
         ..FcConfig::default()
+    };
+    ProbeConfig {
+        training: training(epochs),
+        ..probe(Pooling::Average, ProbeMethod::Fc(config))
     }
 }
 
@@ -99,6 +112,7 @@ fn bank(features: Vec<f32>, dim: usize) -> FeatureBank {
 
 /// Everything of a result but the time that it took.
 fn found(result: &ProbeResult) -> ProbeResult {
+    assert_ne!(result.marks, Marks::default());
     ProbeResult {
         seconds: 0.0,
         ..result.clone()
@@ -269,20 +283,14 @@ fn errors_of_both_votes_are_those_of_a_vote_one_by_one() {
                 .max_by(|a, b| votes[*a].partial_cmp(&votes[*b]).unwrap());
             wrong += usize::from(winner.unwrap() != *label as usize);
         }
-        let labelled = |features, labels| Labelled { features, labels };
-        let error = knn::error_share(
-            &config,
-            labelled(&searched, &train_labels),
-            labelled(&queries, &test_labels),
-            &Device::flex(),
-            &mut |_| (),
-        );
-        assert_eq!(
-            error.unwrap(),
-            wrong as f64 / 150.0,
-            "{}",
-            config.neighbours
-        );
+        let found =
+            knn::nearest(&searched, &queries, neighbours, &Device::flex(), &mut |_| ()).unwrap();
+        let voted = found
+            .iter()
+            .zip(&test_labels)
+            .filter(|(near, label)| knn::vote(&config, near, &train_labels) != **label)
+            .count();
+        assert_eq!(voted, wrong, "{}", config.neighbours);
         assert!(wrong > 0, "a set that is too easy tells nothing");
     }
 }
@@ -307,38 +315,54 @@ fn clusters(count: usize, index: u64) -> (FeatureBank, Vec<u32>) {
     (bank(features, 4), labels)
 }
 
-fn fit_clusters(layers: usize, seed: u64) -> Vec<f64> {
-    let ((train, train_labels), (test, test_labels)) = (clusters(300, 6), clusters(120, 7));
+/// Test errors after each epoch of a head on clusters.
+fn fit_head(
+    (layers, epochs): (usize, u64),
+    (train, labels): (&FeatureBank, &[u32]),
+    (test, truth): (&FeatureBank, &[u32]),
+    seed: u64,
+) -> Vec<f64> {
     let device = Device::flex();
-    let config = fc(layers, 20);
-    let mut rng = generator(seed, 0, 0, Purpose::Probe);
-    let head = FcHead::new(
-        &config,
-        train.shape,
-        3,
-        &mut rng,
-        &device.clone().autodiff(),
-    );
-    let task = Fit {
-        training: Training::Cached(Labelled {
-            features: &train,
-            labels: &train_labels,
-        }),
-        test: Labelled {
-            features: &test,
-            labels: &test_labels,
-        },
-        classes: 3,
-        seed,
-        device,
+    let config = FcConfig {
+        layers,
+        ..FcConfig::default()
     };
-    fit(head, &config.training(), &task, &mut |_| ()).unwrap()
+    let mut rng = generator(seed, 0, 0, Purpose::Probe);
+    let tracked = device.clone().autodiff();
+    let head = Head::Fc(FcHead::new(&config, train.shape, 3, &mut rng, &tracked));
+    let encoder = encoder(&device);
+    let classifier = Classifier::frozen(head, encoder.last_tap(), Pooling::Full);
+    let places: Vec<usize> = (0..train.len().max(test.len())).collect();
+    let lesson = Lesson {
+        learnt: Stream::Bank {
+            bank: train,
+            places: &places[..train.len()],
+            device: device.clone(),
+        },
+        labels,
+        judged: Stream::Bank {
+            bank: test,
+            places: &places[..test.len()],
+            device,
+        },
+        seed,
+    };
+    let mut errors = Vec::new();
+    let mut learners = [Learner::new(classifier, &training(epochs), 3)];
+    let answered = &mut |answers: aet_learn::probe::fit::Answers| {
+        let wrong = answers.classes.iter().zip(truth).filter(|(a, b)| a != b);
+        errors.push(wrong.count() as f64 / truth.len() as f64);
+    };
+    fit(&mut learners, &lesson, answered, &mut |_| ()).unwrap();
+    errors
 }
 
 #[test]
 fn separable_features_are_told_apart_without_error() {
+    let ((train, train_labels), (test, test_labels)) = (clusters(300, 6), clusters(120, 7));
     for layers in 1..=3 {
-        let errors = fit_clusters(layers, 1);
+        let (learnt, judged) = ((&train, &train_labels[..]), (&test, &test_labels[..]));
+        let errors = fit_head((layers, 20), learnt, judged, 1);
         assert_eq!(errors.len(), 20);
         assert_eq!(errors.last(), Some(&0.0), "{layers} layers: {errors:?}");
     }
@@ -349,59 +373,15 @@ fn shuffled_labels_are_not_learnt() {
     let (train, mut labels) = clusters(300, 6);
     let order = permutation(&mut generator(1, 0, 0, Purpose::Noise), 300);
     labels = order.iter().map(|item| labels[*item]).collect();
-    let device = Device::flex();
     let (test, test_labels) = clusters(120, 7);
-    let config = fc(1, 4);
-    let mut rng = generator(1, 0, 0, Purpose::Probe);
-    let head = FcHead::new(
-        &config,
-        train.shape,
-        3,
-        &mut rng,
-        &device.clone().autodiff(),
-    );
-    let task = Fit {
-        training: Training::Cached(Labelled {
-            features: &train,
-            labels: &labels,
-        }),
-        test: Labelled {
-            features: &test,
-            labels: &test_labels,
-        },
-        classes: 3,
-        seed: 1,
-        device,
-    };
-    let errors = fit(head, &config.training(), &task, &mut |_| ()).unwrap();
+    let errors = fit_head((1, 4), (&train, &labels), (&test, &test_labels), 1);
     assert!(*errors.last().unwrap() > 0.3, "{errors:?}");
 }
 
 #[test]
 fn a_last_batch_of_one_image_is_left_out() {
     let (train, labels) = clusters(65, 6);
-    let rows = Labelled {
-        features: &train,
-        labels: &labels,
-    };
-    let device = Device::flex();
-    let config = fc(1, 2);
-    let mut rng = generator(1, 0, 0, Purpose::Probe);
-    let head = FcHead::new(
-        &config,
-        train.shape,
-        3,
-        &mut rng,
-        &device.clone().autodiff(),
-    );
-    let task = Fit {
-        training: Training::Cached(rows),
-        test: rows,
-        classes: 3,
-        seed: 1,
-        device,
-    };
-    let errors = fit(head, &config.training(), &task, &mut |_| ()).unwrap();
+    let errors = fit_head((1, 2), (&train, &labels), (&train, &labels), 1);
     assert!(errors.iter().all(|error| error.is_finite()));
 }
 
@@ -410,14 +390,20 @@ fn probes_of_one_seed_agree_bit_for_bit_and_leave_the_encoder_alone() {
     let images = Images::shapes(200, 100);
     let encoder = encoder(&Device::flex().autodiff());
     let before = named_tensors(&encoder);
-    let augmented = FcConfig {
-        augment: true,
-        ..fc(1, 2)
+    let augmented = |layers, pooling| {
+        let mut probe = fc(layers, 2);
+        probe.training.augment = true;
+        ProbeConfig { pooling, ..probe }
     };
+    let mut thawed = fc(1, 2);
+    thawed.thaw = true;
+    // The third and the fourth are taught side by side, of one stream but different pooling.
     let probes = [
         probe(Pooling::Average, ProbeMethod::Knn(KnnConfig::default())),
-        probe(Pooling::Average, ProbeMethod::Fc(fc(2, 3))),
-        probe(Pooling::Average, ProbeMethod::Fc(augmented)),
+        fc(2, 3),
+        augmented(1, Pooling::Average),
+        augmented(2, Pooling::Full),
+        thawed,
     ];
     let data = images.data();
     let mut shares = Vec::new();
@@ -438,7 +424,7 @@ fn probes_of_one_seed_agree_bit_for_bit_and_leave_the_encoder_alone() {
 fn a_result_names_its_last_and_its_best_epoch_apart() {
     let images = Images::shapes(200, 100);
     let encoder = encoder(&Device::flex());
-    let probe = probe(Pooling::Average, ProbeMethod::Fc(fc(1, 5)));
+    let probe = fc(1, 5);
     let result = run_probe(&encoder, &probe, &images.data(), &mut |_| ()).unwrap();
     assert_eq!(result.probe, "1-FC block2 average");
     assert_eq!(result.epochs, Some(5));
@@ -446,6 +432,8 @@ fn a_result_names_its_last_and_its_best_epoch_apart() {
     assert_eq!(Some(&result.error), result.errors_per_epoch.last());
     let best = result.errors_per_epoch[result.best_epoch.unwrap() as usize];
     assert_eq!(result.best_error, Some(best));
+    assert_eq!(result.marks.0.len(), 100);
+    assert_eq!(result.marks.error(), result.error);
     assert!(
         result
             .errors_per_epoch
@@ -479,12 +467,10 @@ fn the_error_of_a_conv_probe_falls() {
         ..Images::shapes(10, 10)
     };
     let encoder = encoder(&Device::flex());
-    let config = ConvConfig {
-        epochs: 8,
-        batch_size: 32,
-        ..ConvConfig::default()
+    let probe = ProbeConfig {
+        training: training(8),
+        ..probe(Pooling::Full, ProbeMethod::Conv(ConvConfig::default()))
     };
-    let probe = probe(Pooling::Full, ProbeMethod::Conv(config));
     let result = run_probe(&encoder, &probe, &images.data(), &mut |_| ()).unwrap();
     assert_eq!(result.probe, "conv block2 full");
     assert!(result.error < 0.6, "{:?}", result.errors_per_epoch);
@@ -502,7 +488,10 @@ fn trained_and_random_encoders_are_judged_side_by_side() {
     .init(6, &Device::flex());
     let probes = [
         probe(Pooling::Average, ProbeMethod::Knn(KnnConfig::default())),
-        probe(Pooling::Full, ProbeMethod::Fc(fc(1, 2))),
+        ProbeConfig {
+            pooling: Pooling::Full,
+            ..fc(1, 2)
+        },
     ];
     let data = images.data();
     let compared = compare(&other, &random, &probes, &data, &mut |_| ()).unwrap();
@@ -519,7 +508,7 @@ fn trained_and_random_encoders_are_judged_side_by_side() {
 
 fn refusal(images: &Images) -> String {
     let encoder = encoder(&Device::flex());
-    let probe = &ProbeConfig::standard()[0];
+    let probe = &probe(Pooling::Average, ProbeMethod::Knn(KnnConfig::default()));
     let result = run_probe(&encoder, probe, &images.data(), &mut |_| ());
     result.unwrap_err().to_string()
 }
@@ -574,9 +563,20 @@ fn impossible_probes_are_refused_with_their_range() {
     assert!(change(|config| config.layers = 4).contains("layers = 4"));
     assert!(change(|config| config.layers = 0).contains("1 to 3"));
     assert!(change(|config| config.hidden = 0).contains("hidden"));
-    assert!(change(|config| config.epochs = 0).contains("epochs"));
-    assert!(change(|config| config.rate = f64::NAN).contains("rate"));
-    assert!(change(|config| config.batch_size = 1).contains("batch_size"));
+    let trained = |change: fn(&mut HeadTraining)| {
+        let mut probe = probe(Pooling::Average, ProbeMethod::Fc(FcConfig::default()));
+        change(&mut probe.training);
+        refused(probe)
+    };
+    assert!(trained(|training| training.epochs = 0).contains("epochs"));
+    assert!(trained(|training| training.rate = f64::NAN).contains("rate"));
+    assert!(trained(|training| training.batch_size = 1).contains("batch_size"));
+    assert!(trained(|training| training.factor = 0.0).contains("factor"));
+    let thawed = ProbeConfig {
+        thaw: true,
+        ..probe(Pooling::Average, ProbeMethod::Knn(KnnConfig::default()))
+    };
+    assert!(refused(thawed).contains("thaw"));
     let conv = ProbeMethod::Conv(ConvConfig::default());
     assert!(refused(probe(Pooling::Average, conv.clone())).contains("full"));
     assert!(probe(Pooling::Full, conv).validate().is_ok());
@@ -590,16 +590,14 @@ fn impossible_probes_are_refused_with_their_range() {
 #[test]
 fn a_probe_is_read_from_json_with_defaults_and_unknown_keys_are_refused() {
     let read = |text: &str| serde_json::from_str::<ProbeConfig>(text);
-    let probe = read(r#"{"method": {"kind": "fc", "layers": 3, "epochs": 200}}"#).unwrap();
-    assert_eq!(probe.label(), "3-FC block2 average");
-    let ProbeMethod::Fc(config) = &probe.method else {
-        panic!("a method of another kind");
-    };
+    let probe =
+        read(r#"{"method": {"kind": "fc", "layers": 3}, "training": {"epochs": 200}}"#).unwrap();
+    assert_eq!(probe.label(), "3-FC default average");
     let published = HeadTraining {
         epochs: 200,
         ..HeadTraining::default()
     };
-    assert_eq!(config.training(), published);
+    assert_eq!(probe.training, published);
     let text = serde_json::to_string(&probe).unwrap();
     assert_eq!(read(&text).unwrap(), probe);
     let unknown = read(r#"{"method": {"kind": "knn", "neigbours": 3}}"#);

@@ -223,8 +223,8 @@ fn evaluation_and_probes_during_training_leave_its_weights_alone() {
     let weights = |name: &str, changes: &[&str]| {
         finish(&create(&folder.path().join(name), &experiment(changes))).0
     };
-    let watched = weights("watched", &["evaluation.probe_every=1"]);
-    let quiet = ["evaluation.probe_every=0", "evaluation.pretext_every=0"];
+    let watched = weights("watched", &["evaluation.eval_every=1"]);
+    let quiet = ["evaluation.eval_every=0", "evaluation.pretext_every=0"];
     assert!(watched == weights("quiet", &quiet));
 }
 

@@ -7,12 +7,16 @@ mod allocator;
 mod command;
 mod failure;
 mod interrupt;
+mod machine;
 mod output;
 mod picture;
 mod preset;
 mod progress;
+mod protocols;
+mod records;
 mod report;
 mod run_place;
+mod scoreboard;
 mod table;
 mod verdict;
 

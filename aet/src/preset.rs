@@ -245,7 +245,7 @@ mod tests {
             "training.epochs=1500",
             "schedule.kind=constant",
             "schedule.rate=0.1",
-            "evaluation.probe_every=0",
+            "evaluation.eval_every=0",
             "evaluation.probes=[]",
             "description=x",
         ];

@@ -37,6 +37,61 @@ pub fn text_table(headings: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A table that can be set as plain text or as Markdown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    headings: Vec<(String, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Grid {
+    /// `rows` of as many cells as there are `headings`.
+    pub fn new(headings: &[(&str, Align)], rows: Vec<Vec<String>>) -> Self {
+        let headings = headings.iter().map(|(name, align)| (name.to_string(), *align));
+        Self {
+            headings: headings.collect(),
+            rows,
+        }
+    }
+
+    /// Takes out the columns in which no row has anything.
+    pub fn drop_empty_columns(&mut self) {
+        for column in (0..self.headings.len()).rev() {
+            if self.rows.iter().all(|row| row[column].is_empty()) {
+                self.headings.remove(column);
+                for row in &mut self.rows {
+                    row.remove(column);
+                }
+            }
+        }
+    }
+
+    /// As plain text.
+    pub fn to_text(&self) -> String {
+        let headings: Vec<(&str, Align)> = self
+            .headings
+            .iter()
+            .map(|(name, align)| (name.as_str(), *align))
+            .collect();
+        text_table(&headings, &self.rows)
+    }
+
+    /// As a Markdown table.
+    pub fn to_markdown(&self) -> String {
+        let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
+        let mut text = line(self.headings.iter().map(|(name, _)| name.as_str()).collect());
+        let rules = self.headings.iter().map(|(_, align)| match align {
+            Align::Left => "---",
+            Align::Right => "---:",
+        });
+        text.push_str(&line(rules.collect()));
+        for row in &self.rows {
+            text.push_str(&line(row.iter().map(String::as_str).collect()));
+        }
+        text
+    }
+}
+
 /// Names with a line on each: the names padded to one width, indented.
 pub fn text_list(entries: &[(String, String)]) -> String {
     let widest = entries
@@ -58,6 +113,18 @@ pub fn counted(count: u64, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grid_is_set_as_markdown_without_its_empty_columns() {
+        let rows = vec![vec!["a".into(), String::new(), "1".into()]];
+        let mut grid = Grid::new(
+            &[("x", Align::Left), ("y", Align::Left), ("z", Align::Right)],
+            rows,
+        );
+        grid.drop_empty_columns();
+        assert_eq!(grid.to_markdown(), "| x | z |\n| --- | ---: |\n| a | 1 |\n");
+        assert_eq!(grid.to_text(), "x  z\n-  -\na  1\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -117,6 +117,7 @@ pub fn logged_verdicts(metrics: &[Value]) -> Vec<Comparison> {
         metrics
             .iter()
             .filter(move |record| record["event"] == "probe" && record["encoder"] == encoder)
+            .filter(|record| record["split"] == "test")
             .filter_map(|record| {
                 serde_json::from_value::<ProbeResult>(record["result"].clone()).ok()
             })
@@ -143,7 +144,7 @@ pub fn log_verdicts(run: &RunDirectory, comparisons: &[Comparison]) -> anyhow::R
         ] {
             run.log(&json!({
                 "event": "probe", "step": progress.step, "epoch": epoch,
-                "encoder": encoder, "result": result,
+                "encoder": encoder, "split": "test", "result": result,
             }))?;
         }
     }

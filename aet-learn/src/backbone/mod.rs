@@ -63,6 +63,14 @@ impl BackboneConfig {
         }
     }
 
+    /// The tap that it is usually probed at.
+    pub fn probe_tap(&self) -> String {
+        match self {
+            Self::Nin(_) => "block2",
+        }
+        .into()
+    }
+
     /// An encoder with weights drawn from `seed`.
     pub fn init(&self, seed: u64, device: &Device) -> Encoder {
         let network = match self {

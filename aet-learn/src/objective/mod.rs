@@ -47,6 +47,13 @@ pub struct Task<'a> {
 }
 
 impl ObjectiveConfig {
+    /// Its name in TOML.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Aet(_) => "aet",
+        }
+    }
+
     /// The objective with a decoder whose weights are drawn from `seed`.
     pub fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
         match self {

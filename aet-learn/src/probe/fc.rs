@@ -11,7 +11,6 @@ use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::head::{Head, HeadTraining};
 use super::layers::{HiddenLayer, Linear, PlainNorm};
 use crate::error::ConfigError;
 
@@ -23,34 +22,13 @@ pub struct FcConfig {
     pub layers: usize,
     /// Width of the hidden layers, at least 1.
     pub hidden: usize,
-    /// Passes over the training images, at least 1; the published probes have 200.
-    pub epochs: u64,
-    /// Images in a batch, at least 2.
-    pub batch_size: usize,
-    /// Learning rate at the start, above 0.
-    pub rate: f64,
-    /// Shares of the epochs after each of which the rate is a tenth of what it was, rising, from 0
-    /// to 1.
-    pub milestones: Vec<f64>,
-    /// Pull of every weight towards 0, at least 0.
-    pub weight_decay: f64,
-    /// Whether training images are augmented, and so embedded again, in every epoch, as published;
-    /// without it their features are read once.
-    pub augment: bool,
 }
 
 impl Default for FcConfig {
     fn default() -> Self {
-        let training = HeadTraining::default();
         Self {
             layers: 1,
             hidden: 200,
-            epochs: training.epochs,
-            batch_size: training.batch_size,
-            rate: training.rate,
-            milestones: training.milestones,
-            weight_decay: training.weight_decay,
-            augment: training.augment,
         }
     }
 }
@@ -63,31 +41,19 @@ impl FcConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if !(1..=3).contains(&self.layers) {
             return Err(ConfigError::range(
-                "evaluation.probes.method.layers",
+                "probes.method.layers",
                 "1 to 3",
                 self.layers,
             ));
         }
         if self.hidden == 0 {
             return Err(ConfigError::range(
-                "evaluation.probes.method.hidden",
+                "probes.method.hidden",
                 "at least 1",
                 self.hidden,
             ));
         }
-        self.training().validate()
-    }
-
-    /// How it is trained.
-    pub fn training(&self) -> HeadTraining {
-        HeadTraining {
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            rate: self.rate,
-            milestones: self.milestones.clone(),
-            weight_decay: self.weight_decay,
-            augment: self.augment,
-        }
+        Ok(())
     }
 }
 
@@ -122,8 +88,9 @@ impl FcHead {
     }
 }
 
-impl Head for FcHead {
-    fn forward(&self, features: Tensor<4>) -> Tensor<2> {
+impl FcHead {
+    /// Features `[batch, channels, height, width]` to class scores `[batch, classes]`.
+    pub fn forward(&self, features: Tensor<4>) -> Tensor<2> {
         let features = match &self.input_norm {
             Some(norm) => norm.forward(features),
             None => features,

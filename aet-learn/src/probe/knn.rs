@@ -10,7 +10,6 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::labels::Labelled;
 use crate::embed::FeatureBank;
 use crate::error::{ConfigError, LearnError};
 use crate::state::host_values;
@@ -52,14 +51,14 @@ impl KnnConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.neighbours == 0 {
             return Err(ConfigError::range(
-                "evaluation.probes.method.neighbours",
+                "probes.method.neighbours",
                 "at least 1",
                 self.neighbours,
             ));
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             return Err(ConfigError::range(
-                "evaluation.probes.method.temperature",
+                "probes.method.temperature",
                 "above 0",
                 self.temperature,
             ));
@@ -81,27 +80,6 @@ pub struct Neighbour {
     pub index: usize,
     /// Cosine of the angle between the features, -1 to 1.
     pub similarity: f32,
-}
-
-/// The share of the `test` images for which the vote of their nearest `train` images is wrong.
-///
-/// # Errors
-/// When there are fewer training images than neighbours.
-pub fn error_share(
-    config: &KnnConfig,
-    train: Labelled<'_>,
-    test: Labelled<'_>,
-    device: &Device,
-    progress: &mut dyn FnMut(f32),
-) -> Result<f64, LearnError> {
-    let (searched, queries) = (train.features, test.features);
-    let found = nearest(searched, queries, config.neighbours, device, progress)?;
-    let wrong = found
-        .iter()
-        .zip(test.labels)
-        .filter(|(neighbours, label)| vote(config, neighbours, train.labels) != **label)
-        .count();
-    Ok(wrong as f64 / test.labels.len().max(1) as f64)
 }
 
 /// The `count` items of `searched` that are nearest to each of `queries`, nearest first; of equally
@@ -196,7 +174,7 @@ fn keep_nearest(best: &mut Vec<Neighbour>, similarities: &[f32], first: usize, c
 
 /// The class that `neighbours` (nearest first) vote for. A tie goes to the class whose neighbours
 /// are the nearer in sum, then to the lower class.
-fn vote(config: &KnnConfig, neighbours: &[Neighbour], labels: &[u32]) -> u32 {
+pub fn vote(config: &KnnConfig, neighbours: &[Neighbour], labels: &[u32]) -> u32 {
     let nearest = neighbours.first().map_or(0.0, |first| first.similarity);
     let mut tally: Vec<(u32, f64, f64)> = Vec::new();
     for neighbour in neighbours {

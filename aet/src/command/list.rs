@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::output::{print, print_json};
 use crate::preset::PRESETS;
+use crate::protocols::PROTOCOLS;
 use crate::table::text_list;
 
-/// List every preset, format, family, backbone, objective, schedule and probe
+/// List every preset, protocol, format, family, backbone, objective, schedule and probe
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet list
@@ -60,6 +61,14 @@ fn sections() -> Vec<Section> {
             plural: "presets",
             chosen_by: "aet pretrain --preset NAME",
             members: presets,
+        },
+        Section {
+            plural: "protocols",
+            chosen_by: "aet probe RUN --protocol NAME",
+            members: PROTOCOLS
+                .iter()
+                .map(|protocol| (protocol.name.to_string(), protocol.description()))
+                .collect(),
         },
         section("formats", "told from the path", FORMATS),
         section("families", "--set transformation.kind=NAME", Family::KINDS),

@@ -2,11 +2,14 @@
 
 mod bench;
 mod choice;
+mod compare;
 mod embed;
 mod inspect;
 mod list;
 mod pretrain;
 mod probe;
+mod protocol;
+mod table;
 
 use std::path::PathBuf;
 
@@ -34,6 +37,7 @@ pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_RE
   aet inspect path/to/images                what is in a data set, as a table and a picture
   aet pretrain path/to/images --epochs 20   the same training on your images
   aet probe smoke                           how good the features of run `smoke` are
+  aet probe smoke --protocol quick          the same by a protocol, kept for tables
   aet embed smoke path/to/images            features of every image, as Parquet
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 usage.
@@ -51,6 +55,8 @@ pub struct Cli {
 enum Command {
     Pretrain(pretrain::PretrainArgs),
     Probe(probe::ProbeArgs),
+    Compare(compare::CompareArgs),
+    Table(table::TableArgs),
     Embed(embed::EmbedArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
@@ -91,6 +97,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pretrain(args) => pretrain::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Table(args) => table::run(&args),
         Command::Embed(args) => embed::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(&args),

@@ -3,18 +3,19 @@
 use aet_learn::Device;
 use aet_learn::data::Datasets;
 use aet_learn::probe::{
-    Comparison, ConvConfig, FcConfig, KnnConfig, Pooling, ProbeConfig, ProbeData, ProbeMethod,
+    Comparison, ConvConfig, FcConfig, KnnConfig, LogisticConfig, ProbeConfig, ProbeData, ProbeMethod,
 };
 use aet_learn::run_dir::RunDirectory;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::RunsArgs;
 use super::choice::PoolingName;
+use super::{RunsArgs, protocol};
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
 use crate::progress::Advance;
+use crate::protocols;
 use crate::run_place;
 use crate::verdict::{judge, obstacle, verdict_json, verdict_table};
 
@@ -29,10 +30,21 @@ use crate::verdict::{judge, obstacle, verdict_json, verdict_table};
   aet probe smoke
   aet probe smoke --probe knn --neighbours 5 --weighted
   aet probe smoke --probe 1fc --probe 3fc --tap block3 --epochs 50
-  aet probe smoke --probe conv --data cifar10/")]
+  aet probe smoke --probe conv --data cifar10/
+  aet probe check --protocol cifar10-paper         every probe of the paper, with both bounds
+  aet probe check --protocol cifar10-paper --set training.epochs=40 --set seeds=[1]
+
+A protocol is a TOML file (`aet list` shows those that there are; a path gives one's own). What it
+finds is kept after every piece, so that the same command goes on after an interruption.")]
 pub struct ProbeArgs {
     /// A run: its name, or the path of its folder
     run: String,
+    /// Protocol to carry out: a name, or the path of a .toml file
+    #[arg(long, value_name = "PROTOCOL", conflicts_with_all = ["probes", "tap", "pooling", "neighbours", "epochs", "weighted"])]
+    protocol: Option<String>,
+    /// Change one key of the protocol, such as training.epochs=40; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "protocol")]
+    changes: Vec<String>,
     /// Labelled images [default: those of the run]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
@@ -66,6 +78,8 @@ pub struct ProbeArgs {
 enum ProbeName {
     /// Nearest neighbours by cosine similarity
     Knn,
+    /// Logistic regression, solved to its optimum
+    Logistic,
     /// One fully-connected layer (a linear probe)
     #[value(name = "1fc")]
     OneFc,
@@ -86,6 +100,9 @@ enum ProbeName {
 pub fn run(args: ProbeArgs) -> anyhow::Result<()> {
     let device = Device::flex();
     let run = run_place::open(&args.run, &args.runs.runs)?;
+    if let Some(name) = &args.protocol {
+        return carry_out(name, &args, &run);
+    }
     let probes = probes_of(&args, &run)?;
     let datasets = open_images(&args, &run)?;
     if let Some(obstacle) = obstacle(&datasets.train, datasets.test.as_ref()) {
@@ -98,6 +115,23 @@ pub fn run(args: ProbeArgs) -> anyhow::Result<()> {
         write_result(&run, probe, comparison, args.data.as_deref())?;
     }
     show(&run, &comparisons, args.json)
+}
+
+/// Carries a protocol out.
+fn carry_out(name: &str, args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<()> {
+    let found = protocols::find(name, &args.changes, &run.experiment().backbone)?;
+    let datasets = open_images(args, run)?;
+    let mut command = format!("aet probe RUN --protocol {name}");
+    for change in &args.changes {
+        command.push_str(&format!(" --set {change}"));
+    }
+    protocol::run(&protocol::Request {
+        run,
+        protocol: &found,
+        datasets: &datasets,
+        command,
+        json: args.json,
+    })
 }
 
 /// The probes that the command line asks for, checked.
@@ -113,7 +147,7 @@ fn probes_of(args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<Vec<ProbeCo
         if let Some(pooling) = args.pooling {
             probe.pooling = pooling.into();
         }
-        adjust(&mut probe.method, args);
+        adjust(probe, args);
         probe.validate()?;
     }
     let mut config = run.experiment().clone().into_config();
@@ -122,14 +156,13 @@ fn probes_of(args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<Vec<ProbeCo
 }
 
 /// Applies the options that fit the probe.
-fn adjust(method: &mut ProbeMethod, args: &ProbeArgs) {
-    match method {
-        ProbeMethod::Knn(knn) => {
-            knn.neighbours = args.neighbours.unwrap_or(knn.neighbours);
-            knn.weighted |= args.weighted;
-        }
-        ProbeMethod::Fc(fc) => fc.epochs = args.epochs.unwrap_or(fc.epochs),
-        ProbeMethod::Conv(conv) => conv.epochs = args.epochs.unwrap_or(conv.epochs),
+fn adjust(probe: &mut ProbeConfig, args: &ProbeArgs) {
+    if let ProbeMethod::Knn(knn) = &mut probe.method {
+        knn.neighbours = args.neighbours.unwrap_or(knn.neighbours);
+        knn.weighted |= args.weighted;
+    }
+    if probe.method.is_trained() {
+        probe.training.epochs = args.epochs.unwrap_or(probe.training.epochs);
     }
 }
 
@@ -142,18 +175,14 @@ impl ProbeName {
                 ..FcConfig::default()
             })
         };
-        let (method, pooling) = match self {
-            Self::Knn => (ProbeMethod::Knn(KnnConfig::default()), Pooling::Average),
-            Self::OneFc => (fc(1), Pooling::Average),
-            Self::TwoFc => (fc(2), Pooling::Average),
-            Self::ThreeFc => (fc(3), Pooling::Average),
-            Self::Conv => (ProbeMethod::Conv(ConvConfig::default()), Pooling::Full),
-        };
-        ProbeConfig {
-            tap: "block2".into(),
-            pooling,
-            method,
-        }
+        ProbeConfig::of(match self {
+            Self::Knn => ProbeMethod::Knn(KnnConfig::default()),
+            Self::Logistic => ProbeMethod::Logistic(LogisticConfig::default()),
+            Self::OneFc => fc(1),
+            Self::TwoFc => fc(2),
+            Self::ThreeFc => fc(3),
+            Self::Conv => ProbeMethod::Conv(ConvConfig::default()),
+        })
     }
 }
 
