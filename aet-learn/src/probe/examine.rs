@@ -221,7 +221,7 @@ impl<'a> Examination<'a> {
             })
             .collect();
         if let Some(most) = neighbours.iter().map(|config| config.neighbours).max() {
-            let found = knn::nearest(known, asked, most, &self.device, progress)?;
+            let found = knn::nearest(known, asked, most, progress)?;
             let votes = |config: &&KnnConfig| -> Vec<u32> {
                 let voters = |all: &Vec<knn::Neighbour>| {
                     let nearest = &all[..config.neighbours.min(all.len())];
