@@ -243,8 +243,8 @@ impl<'a> Examination<'a> {
             };
             let mut advance = |share: f32| progress((place as f32 + share) / count);
             let classes = self.study.classes;
-            let model = logistic::fit(config, train, classes, &self.device, &mut advance)?;
-            answers.push(model.predict(asked, &self.device));
+            let model = logistic::fit(config, train, classes, &mut advance)?;
+            answers.push(model.predict(asked)?);
         }
         Ok(answers)
     }
