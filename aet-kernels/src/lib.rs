@@ -3,7 +3,8 @@
 //!
 //! Start at [`chain::Chain`]. Below it are a [`convolution`] by chunks of pixels, Winograd's minimal
 //! filtering ([`winograd`]), passes over [`rows`] of channels, pooling ([`pool`]), and the two
-//! products that nearly all the time goes into ([`product`]). The vector instructions are found at
+//! products that nearly all the time goes into ([`product`]). [`nearest`] searches rows for those of
+//! the largest inner products, with the same product. The vector instructions are found at
 //! run time ([`simd`]); work is shared over rayon's pool ([`workers`]); memory is kept from step to
 //! step ([`buffer`]).
 //!
@@ -27,6 +28,7 @@
 pub mod buffer;
 pub mod chain;
 pub mod convolution;
+pub mod nearest;
 pub mod peak;
 pub mod pool;
 pub mod product;

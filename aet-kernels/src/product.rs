@@ -14,7 +14,7 @@ use pulp::{Simd, WithSimd};
 use crate::simd::{lanes, load, prefetch, run, store};
 
 /// Vectors in a full panel.
-const PANEL: usize = 2;
+pub(crate) const PANEL: usize = 2;
 
 /// Rows of a left operand. Value `(s, l)` of row `r` is `data[offsets[r] + s * stride + l]`, with
 /// `s` below `segments` and `l` below `segment`; a row of a plain matrix is one segment.
@@ -50,7 +50,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Panics unless every value, and `slack` values behind each run, lie in the data.
-    fn check(&self, slack: usize) {
+    pub(crate) fn check(&self, slack: usize) {
         // `max` of an iterator is not vectorised, and a tile has few products for each row.
         let last = self
             .offsets
@@ -187,33 +187,10 @@ impl Multiply<'_> {
         first: usize,
         column: usize,
     ) {
-        let a = self.a;
-        let rows = a.offsets.len();
-        let zero = simd.splat_f32s(0.0);
-        let mut sums = [[zero; V]; R];
-        let mut right = panel.as_ptr();
-        // SAFETY: rows, segments and panel lie in their data, as `multiply` has checked.
+        let rows = self.a.offsets.len();
+        // SAFETY: rows, panel and result lie in their data, as `multiply` has checked.
         unsafe {
-            let mut left = [a.data.as_ptr(); R];
-            for r in 0..R {
-                left[r] = left[r].add(a.offsets[(first + r).min(rows - 1)] as usize);
-            }
-            for segment in 0..a.segments {
-                let from = segment * a.stride;
-                for l in from..from + a.segment {
-                    let mut b = [zero; V];
-                    for v in 0..V {
-                        b[v] = load(simd, right.add(v * S::F32_LANES));
-                    }
-                    for r in 0..R {
-                        let value = simd.splat_f32s(*left[r].add(l));
-                        for v in 0..V {
-                            sums[r][v] = simd.mul_add_e_f32s(value, b[v], sums[r][v]);
-                        }
-                    }
-                    right = right.add(V * S::F32_LANES);
-                }
-            }
+            let sums = tile_sums::<S, R, V>(simd, self.a, panel, first);
             let out = self.out.as_mut_ptr();
             for r in 0..R {
                 let row = (first + r).min(rows - 1);
@@ -224,6 +201,49 @@ impl Multiply<'_> {
             }
         }
     }
+}
+
+/// The products of `R` rows of `a`, from `first` on, and one panel of `V` vectors. Where there are
+/// fewer rows, the last one is done again. Every sum goes along the row in order, so that it does not
+/// depend on the tile that it is in.
+///
+/// # Safety
+/// There is a row, all rows lie in their data, and the panel is as deep as they are.
+#[inline(always)]
+pub(crate) unsafe fn tile_sums<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    a: Rows<'_>,
+    panel: &[f32],
+    first: usize,
+) -> [[S::f32s; V]; R] {
+    let rows = a.offsets.len();
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; V]; R];
+    let mut right = panel.as_ptr();
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let mut left = [a.data.as_ptr(); R];
+        for r in 0..R {
+            left[r] = left[r].add(a.offsets[(first + r).min(rows - 1)] as usize);
+        }
+        for segment in 0..a.segments {
+            let from = segment * a.stride;
+            for l in from..from + a.segment {
+                let mut b = [zero; V];
+                for v in 0..V {
+                    b[v] = load(simd, right.add(v * S::F32_LANES));
+                }
+                for r in 0..R {
+                    let value = simd.splat_f32s(*left[r].add(l));
+                    for v in 0..V {
+                        sums[r][v] = simd.mul_add_e_f32s(value, b[v], sums[r][v]);
+                    }
+                }
+                right = right.add(V * S::F32_LANES);
+            }
+        }
+    }
+    sums
 }
 
 /// `out += a^T b` over the rows of both, or `out = a^T b` if `fresh`: `out` is `[depth, columns]`. The

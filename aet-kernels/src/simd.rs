@@ -53,6 +53,23 @@ pub(crate) fn padded(channels: usize) -> usize {
     channels.next_multiple_of(lanes())
 }
 
+/// One bit for each value of a mask, the first the lowest.
+#[inline(always)]
+pub(crate) fn bits<S: Simd>(_: S, mask: S::m32s) -> u32 {
+    let masks = std::slice::from_ref(&mask);
+    if const { size_of::<S::m32s>() == size_of::<S::u32s>() } {
+        let lanes: &[u32] = bytemuck::cast_slice(masks);
+        let lanes = lanes.iter().enumerate();
+        lanes.fold(0, |bits, (place, lane)| bits | (lane >> 31) << place)
+    } else {
+        let bytes: &[u8] = bytemuck::cast_slice(masks);
+        let bytes = bytes.iter().enumerate();
+        bytes.fold(0, |bits, (place, byte)| {
+            bits | u32::from(*byte) << (8 * place)
+        })
+    }
+}
+
 /// Asks for the cache line of `value`, which will be needed soon.
 #[inline(always)]
 pub(crate) fn prefetch(value: &f32) {
