@@ -199,13 +199,12 @@ fn all_similarities(searched: &FeatureBank, query: &[f32]) -> Vec<(f64, usize)> 
 
 #[test]
 fn nearest_neighbours_are_those_of_a_search_one_by_one() {
-    // More rows than one block of searched features (4096) and one of queries (512).
+    // More rows than a block of either takes in the kernel.
     let (searched, queries) = (
         bank(numbers(5000 * 12, 0), 12),
         bank(numbers(600 * 12, 1), 12),
     );
-    let device = Device::flex();
-    let found = knn::nearest(&searched, &queries, 7, &device, &mut |_| ()).unwrap();
+    let found = knn::nearest(&searched, &queries, 7, &mut |_| ()).unwrap();
     assert_eq!(found.len(), 600);
     for (query, neighbours) in found.iter().enumerate() {
         let expected = all_similarities(&searched, queries.row(query));
@@ -229,8 +228,7 @@ fn nearest_neighbours_are_those_of_a_search_one_by_one() {
 fn equally_near_neighbours_come_in_the_order_of_the_set() {
     let row = [0.3, -0.2, 0.9];
     let searched = bank(row.repeat(5000), 3);
-    let device = Device::flex();
-    let found = knn::nearest(&searched, &bank(row.to_vec(), 3), 3, &device, &mut |_| ()).unwrap();
+    let found = knn::nearest(&searched, &bank(row.to_vec(), 3), 3, &mut |_| ()).unwrap();
     let indices: Vec<usize> = found[0].iter().map(|n: &Neighbour| n.index).collect();
     assert_eq!(indices, [0, 1, 2]);
 }
@@ -274,7 +272,6 @@ fn errors_of_both_votes_are_those_of_a_vote_one_by_one() {
             &config,
             labelled(&searched, &train_labels),
             labelled(&queries, &test_labels),
-            &Device::flex(),
             &mut |_| (),
         );
         assert_eq!(
@@ -290,7 +287,7 @@ fn errors_of_both_votes_are_those_of_a_vote_one_by_one() {
 #[test]
 fn more_neighbours_than_images_are_refused() {
     let searched = bank(numbers(30, 4), 3);
-    let result = knn::nearest(&searched, &searched, 11, &Device::flex(), &mut |_| ());
+    let result = knn::nearest(&searched, &searched, 11, &mut |_| ());
     assert!(result.unwrap_err().to_string().contains("only 10 images"));
 }
 

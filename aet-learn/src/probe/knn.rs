@@ -2,24 +2,19 @@
 //! one voice (AET, section 5.1, K = 10) or weighted by exp(similarity / temperature) (Wu et al.
 //! 2018, section 3.4).
 //!
-//! The search is exact. Similarities come in blocks from one matrix product each, and only the K
-//! best of every query are kept, so memory grows with the number of images, not with its square.
+//! The search is exact: the inner products of all directions, in f32, and of equal ones the first
+//! ([`aet_kernels::nearest`]). Only the K best of every query are kept, so memory grows with the
+//! number of images, not with its square.
 
-use std::ops::Range;
-
-use burn::tensor::{Device, Tensor, TensorData};
+use aet_kernels::nearest::Nearest;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::labels::Labelled;
 use crate::embed::FeatureBank;
 use crate::error::{ConfigError, LearnError};
-use crate::state::host_values;
 
-/// Queries in a block.
-const QUERY_ROWS: usize = 512;
-/// Training images in a block.
-const TRAIN_ROWS: usize = 4096;
-/// Numbers in a block of features, at most: 64 MiB of them.
+/// Numbers in a block of features, at most, but for one row: 64 MiB of them.
 const BLOCK_NUMBERS: usize = 1 << 24;
 
 /// The vote of the nearest neighbours.
@@ -91,11 +86,10 @@ pub fn error_share(
     config: &KnnConfig,
     train: Labelled<'_>,
     test: Labelled<'_>,
-    device: &Device,
     progress: &mut dyn FnMut(f32),
 ) -> Result<f64, LearnError> {
     let (searched, queries) = (train.features, test.features);
-    let found = nearest(searched, queries, config.neighbours, device, progress)?;
+    let found = nearest(searched, queries, config.neighbours, progress)?;
     let wrong = found
         .iter()
         .zip(test.labels)
@@ -107,6 +101,8 @@ pub fn error_share(
 /// The `count` items of `searched` that are nearest to each of `queries`, nearest first; of equally
 /// near ones that of the lower index.
 ///
+/// Beside both sets and the result, it has up to 64 MiB of queries in use, with at least 16 and
+/// `count` candidates beside the `count` nearest of each, and 64 MiB of searched items.
 /// `progress` is called with the share that is done.
 ///
 /// # Errors
@@ -115,7 +111,6 @@ pub fn nearest(
     searched: &FeatureBank,
     queries: &FeatureBank,
     count: usize,
-    device: &Device,
     progress: &mut dyn FnMut(f32),
 ) -> Result<Vec<Vec<Neighbour>>, LearnError> {
     let fail = |message: String| Err(LearnError::Probe { message });
@@ -132,71 +127,102 @@ pub fn nearest(
             queries.dim, searched.dim
         ));
     }
-    let device = device.clone().without_autodiff();
-    let mut found = vec![Vec::with_capacity(count + 1); queries.len()];
-    for block in blocks(searched, TRAIN_ROWS) {
-        let searched_rows = unit_rows(searched, &block, &device).transpose();
-        for query_block in blocks(queries, QUERY_ROWS) {
-            let query_rows = unit_rows(queries, &query_block, &device);
-            let similarities = host_values(query_rows.matmul(searched_rows.clone()));
-            let rows = similarities.chunks_exact(block.len());
-            for (best, row) in found[query_block].iter_mut().zip(rows) {
-                keep_nearest(best, row, block.start, count);
-            }
+    let dim = queries.dim.max(1);
+    let step = (BLOCK_NUMBERS / dim).max(1) * dim;
+    let mut found = Vec::with_capacity(queries.len());
+    let total = queries.features.len() as f32 * searched.features.len() as f32;
+    for block in queries.features.chunks(step) {
+        let mut search = Search::new(block, dim, count);
+        let before = (found.len() * dim) as f32 * searched.features.len() as f32;
+        let mut seen = 0;
+        for items in searched.features.chunks(step) {
+            search.visit(items);
+            seen += items.len();
+            progress((before + block.len() as f32 * seen as f32) / total);
         }
-        progress(block.end as f32 / searched.len() as f32);
+        found.extend(search.finish());
     }
     Ok(found)
 }
 
-/// The rows of `bank` in blocks of at most `rows`, fewer where rows are long.
-fn blocks(bank: &FeatureBank, rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let rows = rows.min(BLOCK_NUMBERS / bank.dim.max(1)).max(1);
-    let count = bank.len();
-    (0..count)
-        .step_by(rows)
-        .map(move |start| start..(start + rows).min(count))
+/// A search under way for the items that are nearest to each of some queries, by cosine similarity.
+/// Items come in blocks, so that there may be more of them than memory holds; how they are cut into
+/// blocks changes nothing.
+#[derive(Debug)]
+pub struct Search {
+    nearest: Nearest,
+    dim: usize,
 }
 
-/// The rows of `bank` in `block`, each of length 1 (or 0 where all of it is 0), `[rows, dim]`.
-fn unit_rows(bank: &FeatureBank, block: &Range<usize>, device: &Device) -> Tensor<2> {
-    let mut values = bank.features[block.start * bank.dim..block.end * bank.dim].to_vec();
-    for row in values.chunks_exact_mut(bank.dim) {
-        let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
-        let scale = if square > 0.0 {
-            1.0 / square.sqrt()
-        } else {
-            0.0
-        };
-        for value in row {
-            *value = (f64::from(*value) * scale) as f32;
+impl Search {
+    /// A search for the `count` items nearest to each of `queries`, `[queries, dim]`.
+    ///
+    /// # Panics
+    /// When `dim` is 0, or the last query is shorter than the others.
+    pub fn new(queries: &[f32], dim: usize, count: usize) -> Self {
+        let mut directions = vec![0.0; queries.len()];
+        let rows = directions.par_chunks_exact_mut(dim);
+        let rows = rows.zip(queries.par_chunks_exact(dim));
+        rows.for_each(|(direction, row)| write_direction(direction, row));
+        Self {
+            nearest: Nearest::new(directions, dim, count),
+            dim,
         }
     }
-    Tensor::from_data(TensorData::new(values, [block.len(), bank.dim]), device)
+
+    /// Bytes in use for each query of `dim` numbers, its neighbours once they are found included.
+    pub fn bytes_per_query(dim: usize, count: usize) -> usize {
+        let found = size_of::<Vec<Neighbour>>() + count * size_of::<Neighbour>();
+        Nearest::bytes_per_query(dim, count) + 2 * found
+    }
+
+    /// Looks at the next items, `[items, dim]`. 64 MiB of them are laid out anew at a time.
+    pub fn visit(&mut self, items: &[f32]) {
+        let dim = self.dim;
+        self.nearest.visit(items.len() / dim, |item, direction| {
+            write_direction(direction, &items[item * dim..(item + 1) * dim]);
+        });
+    }
+
+    /// The nearest of the items that were visited, for each query, nearest first.
+    pub fn finish(self) -> Vec<Vec<Neighbour>> {
+        let found = self.nearest.finish().into_iter();
+        found
+            .map(|near| {
+                let near = near.into_iter();
+                near.map(|(index, similarity)| Neighbour { index, similarity })
+                    .collect()
+            })
+            .collect()
+    }
 }
 
-/// Merges the similarities to the items from `first` on into `best`, the `count` nearest so far.
-fn keep_nearest(best: &mut Vec<Neighbour>, similarities: &[f32], first: usize, count: usize) {
-    let bound = |best: &[Neighbour]| match best.last() {
-        Some(last) if best.len() == count => last.similarity,
-        _ => f32::NEG_INFINITY,
-    };
-    let mut least = bound(best);
-    for (offset, &similarity) in similarities.iter().enumerate() {
-        if similarity <= least {
-            continue;
+/// Writes the direction of `row`: the row brought to length 1, or 0 where all of it is 0.
+fn write_direction(direction: &mut [f32], row: &[f32]) {
+    // Several sums at a time, in an order that is always the same.
+    let mut squares = [0.0_f64; 8];
+    for part in row.chunks(squares.len()) {
+        for (sum, value) in squares.iter_mut().zip(part) {
+            *sum += f64::from(*value).powi(2);
         }
-        let place = best.partition_point(|other| other.similarity >= similarity);
-        let index = first + offset;
-        best.insert(place, Neighbour { index, similarity });
-        best.truncate(count);
-        least = bound(best);
+    }
+    let square: f64 = squares.iter().sum();
+    let scale = if square > 0.0 {
+        1.0 / square.sqrt()
+    } else {
+        0.0
+    };
+    for (direction, value) in direction.iter_mut().zip(row) {
+        *direction = (f64::from(*value) * scale) as f32;
     }
 }
 
 /// The class that `neighbours` (nearest first) vote for. A tie goes to the class whose neighbours
 /// are the nearer in sum, then to the lower class.
-fn vote(config: &KnnConfig, neighbours: &[Neighbour], labels: &[u32]) -> u32 {
+///
+/// # Panics
+/// When a neighbour has no label among `labels`.
+pub fn vote(config: &KnnConfig, neighbours: &[Neighbour], labels: &[u32]) -> u32 {
     let nearest = neighbours.first().map_or(0.0, |first| first.similarity);
     let mut tally: Vec<(u32, f64, f64)> = Vec::new();
     for neighbour in neighbours {
@@ -271,11 +297,30 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_kept_over_several_blocks() {
-        let mut best = Vec::new();
-        keep_nearest(&mut best, &[0.1, 0.5, 0.3], 0, 2);
-        keep_nearest(&mut best, &[0.5, 0.2, 0.9], 3, 2);
-        let kept: Vec<usize> = best.iter().map(|neighbour| neighbour.index).collect();
-        assert_eq!(kept, [5, 1]);
+    fn items_in_blocks_are_searched_as_items_at_once() {
+        let items: Vec<f32> = (0..300).map(|number| (number as f32).sin()).collect();
+        let search = |block: usize| {
+            let mut search = Search::new(&items[..9], 3, 5);
+            items
+                .chunks(3 * block)
+                .for_each(|items| search.visit(items));
+            search.finish()
+        };
+        let once = search(100);
+        assert_eq!(once[1][0].index, 1);
+        assert_eq!(search(1), once);
+        assert_eq!(search(7), once);
+    }
+
+    #[test]
+    fn a_row_of_zeros_has_no_direction() {
+        let mut search = Search::new(&[0.0, 0.0, 3.0, 4.0], 2, 2);
+        search.visit(&[0.0, 0.0, 6.0, 8.0]);
+        let found = search.finish();
+        assert_eq!(
+            found[0].iter().map(|near| near.similarity).sum::<f32>(),
+            0.0
+        );
+        assert_eq!(found[1][0].index, 1);
     }
 }

@@ -226,7 +226,7 @@ impl<'a> Bench<'a> {
                 let train = train.ok_or_else(|| LearnError::Probe {
                     message: "nearest neighbours need the features of the training images".into(),
                 })?;
-                knn::error_share(config, train, test, &device, progress).map(Judged::Once)
+                knn::error_share(config, train, test, progress).map(Judged::Once)
             }
             ProbeMethod::Fc(config) => {
                 let head = FcHead::new(config, shape, classes, &mut rng, &tracked);
