@@ -61,8 +61,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Copies row number `row` into the packed `matrix` of `depth` rows.
-pub(crate) fn write_row(matrix: &mut [f32], depth: usize, row: usize, values: &[f32]) {
+/// Copies row number `row` into the packed `matrix` of `depth` rows ([`Panels`]); `values` are a whole
+/// number of vectors.
+pub fn write_row(matrix: &mut [f32], depth: usize, row: usize, values: &[f32]) {
     let full = PANEL * lanes();
     let mut start = 0;
     for part in values.chunks(full) {

@@ -49,7 +49,7 @@ pub fn instruction_set() -> String {
 }
 
 /// Channels that `channels` take up in memory: the next whole number of vectors.
-pub(crate) fn padded(channels: usize) -> usize {
+pub fn padded(channels: usize) -> usize {
     channels.next_multiple_of(lanes())
 }
 

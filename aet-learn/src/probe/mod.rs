@@ -10,6 +10,7 @@ pub mod head;
 pub mod knn;
 mod labels;
 mod layers;
+pub mod logistic;
 mod run;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use fc::FcConfig;
 pub use head::HeadTraining;
 pub use knn::KnnConfig;
 pub use labels::Labelled;
+pub use logistic::{LogisticConfig, LogisticModel};
 pub use run::{compare, run_probe, run_probes};
 
 use crate::config::Experiment;
