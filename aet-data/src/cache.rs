@@ -1,5 +1,6 @@
 //! [`ImageSet`]: a whole set of images, decoded once, in one block of memory.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -60,23 +61,37 @@ impl ImageSet {
         })
     }
 
-    /// Reads and decodes all of `source` with `workers` threads (at least one).
-    ///
-    /// With a `size` (height, width), every image of another size is scaled until it just covers
-    /// that size, then cropped in the middle; see [`fit`]. Without one, all images must have
-    /// the size of the first. `progress` is told (done, total) now and then, from any thread, and
-    /// at the end.
+    /// Reads and decodes all of `source`, as [`load_range`](Self::load_range) does a part of it.
     ///
     /// # Errors
-    /// What reading or decoding gives, naming the image and its index (the first one in the set, of
-    /// those that were met), images of different sizes, and a set without images.
+    /// As there, and for a source without images.
     pub fn load(
         source: &dyn Source,
         size: Option<[usize; 2]>,
         workers: usize,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, DataError> {
-        let total = source.len();
+        Self::load_range(source, 0..source.len(), size, workers, progress)
+    }
+
+    /// Reads and decodes the images `range` of `source` with `workers` threads (at least one).
+    ///
+    /// With a `size` (height, width), every image of another size is scaled until it just covers
+    /// that size, then cropped in the middle; see [`fit`]. Without one, all images must have
+    /// the size of the first. `progress` is told (done, total) of the range now and then, from any
+    /// thread, and at the end.
+    ///
+    /// # Errors
+    /// What reading or decoding gives, naming the image and its index (the first one in the set, of
+    /// those that were met), images of different sizes, and an empty range.
+    pub fn load_range(
+        source: &dyn Source,
+        range: Range<usize>,
+        size: Option<[usize; 2]>,
+        workers: usize,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self, DataError> {
+        let total = range.len();
         if total == 0 {
             return Err(DataError::invalid(
                 "the number of images",
@@ -88,7 +103,7 @@ impl ImageSet {
             let found = format!("{height}x{width}");
             return Err(DataError::invalid("the image size", found, "above 0"));
         }
-        let first = Decoded::read(source, 0, size)?;
+        let first = Decoded::read(source, range.start, size)?;
         let [height, width] = first.size();
         let image_bytes = height * width * 3;
         let mut pixels = vec![0; total * image_bytes];
@@ -96,6 +111,7 @@ impl ImageSet {
         let job = Job {
             source,
             size,
+            range,
             first: &first,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
@@ -235,6 +251,8 @@ const BLOCK: usize = 32;
 struct Job<'a> {
     source: &'a dyn Source,
     size: Option<[usize; 2]>,
+    /// Indices that are loaded.
+    range: Range<usize>,
     first: &'a Decoded,
     next: AtomicUsize,
     done: AtomicUsize,
@@ -272,13 +290,14 @@ impl Job<'_> {
             };
             let mut block = block.lock().unwrap_or_else(PoisonError::into_inner);
             let (pixels, facts) = &mut *block;
-            if let Err((index, error)) = self.fill(number * BLOCK, pixels, facts) {
+            if let Err((index, error)) = self.fill(self.range.start + number * BLOCK, pixels, facts)
+            {
                 self.fail(index, error);
                 return;
             }
             let done = self.done.fetch_add(facts.len(), Ordering::Relaxed) + facts.len();
-            if done < self.source.len() {
-                (self.progress)(done, self.source.len());
+            if done < self.range.len() {
+                (self.progress)(done, self.range.len());
             }
         }
     }

@@ -56,6 +56,21 @@ fn images_of_different_sizes_need_a_size() {
 }
 
 #[test]
+fn a_range_is_loaded_as_that_part_of_the_set() {
+    let config = ShapesConfig {
+        train: 100,
+        ..ShapesConfig::default()
+    };
+    let source = open(&Location::Shapes(config), Split::Train).unwrap();
+    let load = |range| ImageSet::load_range(source.as_ref(), range, None, 2, &|_, _| {});
+    let all = load(0..100).unwrap();
+    let part = load(37..91).unwrap();
+    assert_eq!(part, all.subset(&(37..91).collect::<Vec<_>>()));
+    assert!(load(5..5).is_err());
+    assert!(load(90..101).is_err());
+}
+
+#[test]
 fn fitting_keeps_proportions_and_cuts_the_middle_out() {
     // Left third red, middle third green, right third blue.
     let pixels = (0..20 * 60).flat_map(|at| match at % 60 / 20 {
