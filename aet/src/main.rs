@@ -6,7 +6,9 @@
 mod allocator;
 mod command;
 mod failure;
+mod features;
 mod interrupt;
+mod memory;
 mod output;
 mod picture;
 mod preset;

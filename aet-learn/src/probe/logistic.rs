@@ -242,8 +242,10 @@ fn minimise(
 ) -> Solution {
     let device = Device::flex();
     let count = start.len();
+    // The solver asks for a parameter on autodiff; nothing is differentiated.
+    let tracked = device.clone().autodiff();
     let unknowns = Unknowns {
-        values: Param::from_tensor(Tensor::from_data(TensorData::new(start, [count]), &device)),
+        values: Param::from_tensor(Tensor::from_data(TensorData::new(start, [count]), &tracked)),
     };
     let most = 2 * config.iterations + 10;
     let mut solver = LBFGSConfig::new()

@@ -4,6 +4,8 @@ mod bench;
 mod choice;
 mod embed;
 mod inspect;
+mod knn;
+mod linear;
 mod list;
 mod pretrain;
 mod probe;
@@ -35,6 +37,7 @@ pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_RE
   aet pretrain path/to/images --epochs 20   the same training on your images
   aet probe smoke                           how good the features of run `smoke` are
   aet embed smoke path/to/images            features of every image, as Parquet
+  aet knn train.parquet test.parquet        nearest neighbours of such features, and their vote
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 usage.
 The environment variable AET_LOG sets the level of the log (error, warn, info, debug, trace)."
@@ -52,6 +55,8 @@ enum Command {
     Pretrain(pretrain::PretrainArgs),
     Probe(probe::ProbeArgs),
     Embed(embed::EmbedArgs),
+    Knn(knn::KnnArgs),
+    Linear(linear::LinearArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
     Bench(bench::BenchArgs),
@@ -92,6 +97,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Pretrain(args) => pretrain::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Embed(args) => embed::run(args),
+        Command::Knn(args) => knn::run(&args),
+        Command::Linear(args) => linear::run(&args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),
