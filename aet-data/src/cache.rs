@@ -194,7 +194,10 @@ impl ImageSet {
     /// results on two sets are not taken for results on one.
     pub fn fingerprint(&self) -> u64 {
         let sizes = [self.height, self.width, self.len()].map(|size| size as u64);
-        let labels = self.labels.iter().map(|l| l.map_or(0, |l| 1 + u64::from(l)));
+        let labels = self
+            .labels
+            .iter()
+            .map(|l| l.map_or(0, |l| 1 + u64::from(l)));
         let words = sizes.into_iter().chain(labels);
         let bytes = words.flat_map(u64::to_le_bytes);
         bytes

@@ -9,10 +9,13 @@ use std::hint::black_box;
 
 use aet_data::random::{Purpose, below, generator, unit};
 use aet_learn::Device;
+use aet_learn::backbone::BackboneConfig;
 use aet_learn::embed::FeatureBank;
+use aet_learn::probe::classifier::{Classifier, Head, Learner};
 use aet_learn::probe::fc::FcHead;
-use aet_learn::probe::head::{Fit, Training, fit};
-use aet_learn::probe::{FcConfig, Labelled, knn};
+use aet_learn::probe::fit::{Lesson, fit};
+use aet_learn::probe::stream::Stream;
+use aet_learn::probe::{FcConfig, HeadTraining, Pooling, knn};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const DIM: usize = 48;
@@ -51,24 +54,27 @@ fn search(criterion: &mut Criterion) {
 
 fn train(criterion: &mut Criterion) {
     let (train, test) = (bank(count(50_000), 2), bank(count(10_000), 3));
-    let (train_labels, test_labels) = (labels(train.len(), 2), labels(test.len(), 3));
+    let train_labels = labels(train.len(), 2);
     let device = Device::flex();
-    let config = FcConfig {
+    let (config, tap) = (
+        FcConfig::default(),
+        BackboneConfig::default().taps().remove(0),
+    );
+    let training = HeadTraining {
         epochs: 1,
-        ..FcConfig::default()
+        ..HeadTraining::default()
     };
-    let task = Fit {
-        training: Training::Cached(Labelled {
-            features: &train,
-            labels: &train_labels,
-        }),
-        test: Labelled {
-            features: &test,
-            labels: &test_labels,
-        },
-        classes: CLASSES,
-        seed: 1,
+    let places: Vec<usize> = (0..train.len()).collect();
+    let stream = |bank| Stream::Bank {
+        bank,
+        places: &places[..FeatureBank::len(bank)],
         device: device.clone(),
+    };
+    let lesson = Lesson {
+        learnt: stream(&train),
+        labels: &train_labels,
+        judged: stream(&test),
+        seed: 1,
     };
     let mut group = criterion.benchmark_group("1-FC epoch");
     group.sample_size(10);
@@ -78,7 +84,9 @@ fn train(criterion: &mut Criterion) {
             let mut rng = generator(1, 0, 0, Purpose::Probe);
             let tracked = device.clone().autodiff();
             let head = FcHead::new(&config, train.shape, CLASSES, &mut rng, &tracked);
-            fit(head, &config.training(), &task, &mut |_| ()).unwrap()
+            let classifier = Classifier::frozen(Head::Fc(head), &tap, Pooling::Full);
+            let mut learners = [Learner::new(classifier, &training, CLASSES)];
+            fit(&mut learners, &lesson, &mut |_| (), &mut |_| ()).unwrap();
         });
     });
 }

@@ -321,7 +321,9 @@ pub(crate) fn apply_override(table: &mut Table, change: &str) -> Result<(), Conf
                 index
                     .and_then(|index| items.get_mut(index))
                     .ok_or_else(|| {
-                        fail(format!("{part} has {count} entries, counted from 0; name one"))
+                        fail(format!(
+                            "{part} has {count} entries, counted from 0; name one"
+                        ))
                     })?
             }
             next => next,

@@ -118,14 +118,15 @@ mod tests {
     #[test]
     fn a_bootstrap_interval_is_about_two_standard_errors_wide() {
         let mut rng = generator(5, 0, 0, Purpose::Noise);
-        let values: Vec<f64> = (0..2000)
-            .map(|_| f64::from(unit(&mut rng) < 0.3))
-            .collect();
+        let values: Vec<f64> = (0..2000).map(|_| f64::from(unit(&mut rng) < 0.3)).collect();
         let (mean, deviation) = mean_and_deviation(&values);
         let error = deviation.unwrap() / (values.len() as f64).sqrt();
         let [low, high] = bootstrap_interval(&values).unwrap();
         assert!((low - (mean - 1.96 * error)).abs() < 0.15 * error, "{low}");
-        assert!((high - (mean + 1.96 * error)).abs() < 0.15 * error, "{high}");
+        assert!(
+            (high - (mean + 1.96 * error)).abs() < 0.15 * error,
+            "{high}"
+        );
         assert_eq!(bootstrap_interval(&[]), None);
     }
 

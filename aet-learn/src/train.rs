@@ -137,7 +137,8 @@ impl OnlineImages {
     fn of(experiment: &Experiment, train: &ImageSet) -> Result<Self, LearnError> {
         if !train.labelled() {
             return Err(LearnError::Probe {
-                message: "evaluation.eval_every needs labelled images; set it to 0 for these".into(),
+                message: "evaluation.eval_every needs labelled images; set it to 0 for these"
+                    .into(),
             });
         }
         let (learnt, validation) =

@@ -102,7 +102,11 @@ fn coefficients_and_predictions_are_those_of_scikit_learn() {
             largest = largest.max(off.abs());
         }
         println!("C {} classes {classes}: off by {largest:.1e}", wanted.c);
-        assert!(largest < 1e-3 * wanted.c.max(1.0), "C {}: {largest}", wanted.c);
+        assert!(
+            largest < 1e-3 * wanted.c.max(1.0),
+            "C {}: {largest}",
+            wanted.c
+        );
         assert_eq!(model.predict(&test).unwrap(), wanted.predictions);
     }
 }

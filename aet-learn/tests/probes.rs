@@ -281,8 +281,7 @@ fn errors_of_both_votes_are_those_of_a_vote_one_by_one() {
                 .max_by(|a, b| votes[*a].partial_cmp(&votes[*b]).unwrap());
             wrong += usize::from(winner.unwrap() != *label as usize);
         }
-        let found =
-            knn::nearest(&searched, &queries, neighbours, &mut |_| ()).unwrap();
+        let found = knn::nearest(&searched, &queries, neighbours, &mut |_| ()).unwrap();
         let voted = found
             .iter()
             .zip(&test_labels)

@@ -18,7 +18,6 @@ fn images(count: usize, first: u64) -> Arc<ImageSet> {
         train: count,
         test: 10,
         seed: first,
-        ..ShapesConfig::default()
     };
     let source = aet_data::open(&Location::Shapes(config), Split::Train).unwrap();
     Arc::new(ImageSet::load(source.as_ref(), None, 1, &|_, _| {}).unwrap())
@@ -108,7 +107,11 @@ fn choices_follow_test_labels(look: impl Fn(&Arc<ImageSet>) -> Vec<String>) -> b
 #[test]
 fn no_choice_depends_on_test_labels() {
     let train = images(120, 30);
-    assert!(!choices_follow_test_labels(|test| chosen(&train, test, |_, _| ())));
+    assert!(!choices_follow_test_labels(|test| chosen(
+        &train,
+        test,
+        |_, _| ()
+    )));
 }
 
 /// The same check on a leak that was put there on purpose: the test images, with their labels, are
@@ -272,7 +275,9 @@ fn a_thawed_encoder_learns_and_the_given_one_stays_as_it_is() {
     let before = aet_learn::state::named_tensors(&encoder());
     let folder = tempfile::tempdir().unwrap();
     let record = carry_out(folder.path(), usize::MAX);
-    let piece = record.piece(1, Some(8), EncoderKind::Trained, false).unwrap();
+    let piece = record
+        .piece(1, Some(8), EncoderKind::Trained, false)
+        .unwrap();
     assert!(piece.results[2].result.thawed);
     assert_eq!(piece.results[2].result.epochs, Some(2));
     assert_eq!(before, aet_learn::state::named_tensors(&encoder()));

@@ -6,8 +6,10 @@
 mod allocator;
 mod command;
 mod failure;
+mod features;
 mod interrupt;
 mod machine;
+mod memory;
 mod output;
 mod picture;
 mod preset;

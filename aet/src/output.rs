@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::failure::usage;
 
+/// How the names of unfinished files begin.
+pub const DRAFT_PREFIX: &str = ".aet-draft-";
+
 /// Writes `text` and a line break to stdout.
 ///
 /// # Errors
@@ -71,7 +74,7 @@ pub fn draft_beside(path: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
         )));
     }
     tempfile::Builder::new()
-        .prefix(".aet-draft-")
+        .prefix(DRAFT_PREFIX)
         .tempfile_in(folder)
         .with_context(|| format!("cannot write into {}", folder.display()))
 }

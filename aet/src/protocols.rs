@@ -34,9 +34,6 @@ pub const PROTOCOLS: &[Shipped] = &[
     protocol!("cifar10-few-labels"),
     protocol!("per-block"),
     protocol!("finetune"),
-    protocol!("imagenet-alexnet-linear"),
-    protocol!("imagenet-alexnet-nonlinear"),
-    protocol!("places205-alexnet-linear"),
 ];
 
 impl Shipped {
@@ -57,7 +54,10 @@ pub fn find(name: &str, changes: &[String], backbone: &BackboneConfig) -> anyhow
         return Ok(Protocol::parse(name, shipped.text, changes, backbone)?);
     }
     let path = Path::new(name);
-    if path.extension().is_some_and(|extension| extension == "toml") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
         let text = std::fs::read_to_string(path)
             .map_err(|error| usage(format!("cannot read the protocol {name}: {error}")))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -77,19 +77,10 @@ mod tests {
     use super::*;
     use aet_learn::protocol::ProtocolConfig;
 
-    /// For a network that has its taps.
-    fn fitting(shipped: &Shipped) -> BackboneConfig {
-        let kind = match shipped.name.contains("alexnet") {
-            true => "kind = \"alexnet\"",
-            false => "kind = \"nin\"",
-        };
-        toml::from_str(kind).unwrap()
-    }
-
     #[test]
     fn every_protocol_parses_and_says_what_it_is_for() {
         for shipped in PROTOCOLS {
-            let protocol = find(shipped.name, &[], &fitting(shipped)).unwrap();
+            let protocol = find(shipped.name, &[], &BackboneConfig::default()).unwrap();
             assert!(!protocol.probes.is_empty(), "{}", shipped.name);
             assert!(!shipped.description().is_empty(), "{}", shipped.name);
             for key in ["# Goal", "# Command", "# Expected", "# Time"] {
@@ -135,6 +126,10 @@ mod tests {
     #[test]
     fn an_unknown_protocol_offers_the_nearest() {
         let error = find("cifar-paper", &[], &BackboneConfig::default()).unwrap_err();
-        assert!(error.to_string().contains("did you mean \"cifar10-paper\"?"));
+        assert!(
+            error
+                .to_string()
+                .contains("did you mean \"cifar10-paper\"?")
+        );
     }
 }

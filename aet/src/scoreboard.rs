@@ -68,7 +68,11 @@ impl<'a> Scoreboard<'a> {
     fn add(&mut self, piece: &Piece) {
         for (place, result) in piece.results.iter().enumerate() {
             let found = &result.result;
-            let place = if piece.whole_network { usize::MAX } else { place };
+            let place = if piece.whole_network {
+                usize::MAX
+            } else {
+                place
+            };
             let key = |candidate: usize, method: String| RowKey {
                 labels_per_class: piece.labels_per_class,
                 place: (place, candidate),
@@ -80,7 +84,8 @@ impl<'a> Scoreboard<'a> {
                 true => "the whole network, from labels".to_string(),
                 false => method_of(result),
             };
-            self.cell(key(0, method.clone()), piece.encoder).take(result);
+            self.cell(key(0, method.clone()), piece.encoder)
+                .take(result);
             for (number, candidate) in found.candidates.iter().enumerate() {
                 if let Some(error) = candidate.error {
                     let name = format!("{method} {}", candidate.name);
@@ -92,7 +97,11 @@ impl<'a> Scoreboard<'a> {
     }
 
     fn cell(&mut self, key: RowKey, encoder: EncoderKind) -> &mut Cell {
-        self.rows.entry(key).or_default().entry(encoder).or_default()
+        self.rows
+            .entry(key)
+            .or_default()
+            .entry(encoder)
+            .or_default()
     }
 
     /// The table for people. Columns that would be empty are left out.
@@ -192,7 +201,11 @@ impl Cell {
         if let Some(chosen) = &found.chosen {
             let epoch = chosen.epoch.map(|epoch| format!("epoch {}", epoch + 1));
             let parts = [Some(chosen.name.clone()), epoch];
-            let parts: Vec<String> = parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
+            let parts: Vec<String> = parts
+                .into_iter()
+                .flatten()
+                .filter(|p| !p.is_empty())
+                .collect();
             self.chosen.push(parts.join(", "));
         }
     }

@@ -47,7 +47,9 @@ pub struct Grid {
 impl Grid {
     /// `rows` of as many cells as there are `headings`.
     pub fn new(headings: &[(&str, Align)], rows: Vec<Vec<String>>) -> Self {
-        let headings = headings.iter().map(|(name, align)| (name.to_string(), *align));
+        let headings = headings
+            .iter()
+            .map(|(name, align)| (name.to_string(), *align));
         Self {
             headings: headings.collect(),
             rows,
@@ -79,7 +81,12 @@ impl Grid {
     /// As a Markdown table.
     pub fn to_markdown(&self) -> String {
         let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
-        let mut text = line(self.headings.iter().map(|(name, _)| name.as_str()).collect());
+        let mut text = line(
+            self.headings
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect(),
+        );
         let rules = self.headings.iter().map(|(_, align)| match align {
             Align::Left => "---",
             Align::Right => "---:",

@@ -150,7 +150,12 @@ fn vary<T: std::fmt::Display>(
 /// each candidate after each epoch; the first of equals. With [`Stopping::Last`] only last epochs
 /// count. A method without epochs has one error.
 pub fn pick(errors: &[Vec<f64>], stopping: Stopping) -> (usize, usize) {
-    let mut best = (0, errors.first().map_or(0, |first| first.len().saturating_sub(1)));
+    let mut best = (
+        0,
+        errors
+            .first()
+            .map_or(0, |first| first.len().saturating_sub(1)),
+    );
     let mut lowest = f64::INFINITY;
     for (candidate, errors) in errors.iter().enumerate() {
         let first = match stopping {
@@ -168,6 +173,7 @@ pub fn pick(errors: &[Vec<f64>], stopping: Stopping) -> (usize, usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::probe::FcConfig;
@@ -188,7 +194,11 @@ mod tests {
 
     #[test]
     fn the_lowest_validation_error_wins_and_the_first_of_equals() {
-        let errors = [vec![0.5, 0.2, 0.4], vec![0.6, 0.3, 0.3], vec![0.9, 0.2, 0.3]];
+        let errors = [
+            vec![0.5, 0.2, 0.4],
+            vec![0.6, 0.3, 0.3],
+            vec![0.9, 0.2, 0.3],
+        ];
         assert_eq!(pick(&errors, Stopping::Last), (1, 2));
         assert_eq!(pick(&errors, Stopping::Validation), (0, 1));
         assert_eq!(pick(&[vec![0.7]], Stopping::Last), (0, 0));

@@ -500,7 +500,10 @@ fn result(
         validation_error: errors[epoch.min(errors.len() - 1)],
     });
     let best_error = outcome.per_epoch.iter().copied().reduce(f64::min);
-    let best_epoch = outcome.per_epoch.iter().position(|e| Some(*e) == best_error);
+    let best_epoch = outcome
+        .per_epoch
+        .iter()
+        .position(|e| Some(*e) == best_error);
     let epochs = outcome.per_epoch.len() as u64;
     let candidates = match candidates.len() {
         1 => Vec::new(),

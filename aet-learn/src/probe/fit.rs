@@ -85,11 +85,7 @@ pub fn fit(
 }
 
 /// What every learner thinks of the judged items.
-fn ask(
-    learners: &[Learner],
-    lesson: &Lesson<'_>,
-    epoch: u64,
-) -> Result<Vec<Answers>, LearnError> {
+fn ask(learners: &[Learner], lesson: &Lesson<'_>, epoch: u64) -> Result<Vec<Answers>, LearnError> {
     let classifiers: Vec<_> = learners.iter().map(|l| l.classifier.valid()).collect();
     let mut answers: Vec<Answers> = (0..learners.len())
         .map(|learner| Answers {

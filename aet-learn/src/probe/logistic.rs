@@ -232,18 +232,23 @@ struct Solution {
     converged: bool,
 }
 
+/// Loss and gradient at some weights.
+type LossAndGradient<'a> = &'a mut dyn FnMut(&[f32]) -> (f64, Vec<f64>);
+
 /// The least value of `objective` from `start` on, by Burn's L-BFGS with a line search (strong Wolfe
 /// conditions) on the CPU. Its own sums are in one order up to 4 million unknowns.
 fn minimise(
     config: &LogisticConfig,
     start: Vec<f32>,
-    objective: &mut dyn FnMut(&[f32]) -> (f64, Vec<f64>),
+    objective: LossAndGradient<'_>,
     progress: &mut dyn FnMut(f32),
 ) -> Solution {
     let device = Device::flex();
     let count = start.len();
+    // The solver asks for a parameter on autodiff; nothing is differentiated.
+    let tracked = device.clone().autodiff();
     let unknowns = Unknowns {
-        values: Param::from_tensor(Tensor::from_data(TensorData::new(start, [count]), &device)),
+        values: Param::from_tensor(Tensor::from_data(TensorData::new(start, [count]), &tracked)),
     };
     let most = 2 * config.iterations + 10;
     let mut solver = LBFGSConfig::new()

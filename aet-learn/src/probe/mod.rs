@@ -34,9 +34,7 @@ pub use fc::FcConfig;
 pub use knn::KnnConfig;
 pub use labels::Labelled;
 pub use logistic::LogisticConfig;
-pub use run::{
-    compare, divide, examine, run_probe, run_probes, standard_split, train_with_labels,
-};
+pub use run::{compare, divide, examine, run_probe, run_probes, standard_split, train_with_labels};
 pub use split::{Marks, SealedTest, SplitPlan, Study};
 pub use tail::TailConfig;
 pub use training::HeadTraining;
@@ -265,13 +263,7 @@ impl ProbeMethod {
 
     /// The layers that are trained, for features of `shape` (channels, height, width). Methods that
     /// are not trained have a linear layer, which nothing asks for.
-    fn head(
-        &self,
-        shape: [usize; 3],
-        classes: usize,
-        rng: &mut impl Rng,
-        device: &Device,
-    ) -> Head {
+    fn head(&self, shape: [usize; 3], classes: usize, rng: &mut impl Rng, device: &Device) -> Head {
         match self {
             Self::Conv(_) => Head::Conv(ConvHead::new(shape[0], classes, rng, device)),
             Self::AlexnetTail(config) => {

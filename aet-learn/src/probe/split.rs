@@ -211,10 +211,7 @@ mod tests {
     #[test]
     fn draws_depend_on_the_seed_alone() {
         let first = Study::new(&labels(), &plan(Some(10), 0.2)).unwrap();
-        assert_eq!(
-            first,
-            Study::new(&labels(), &plan(Some(10), 0.2)).unwrap()
-        );
+        assert_eq!(first, Study::new(&labels(), &plan(Some(10), 0.2)).unwrap());
         let other = SplitPlan {
             seed: 5,
             ..plan(Some(10), 0.2)

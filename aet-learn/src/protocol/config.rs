@@ -359,7 +359,11 @@ mod tests {
 
     #[test]
     fn changes_are_named_with_what_they_replaced() {
-        let changes = ["training.epochs=40", "probes.0.training.rate=0.1", "seeds=[1,2]"];
+        let changes = [
+            "training.epochs=40",
+            "probes.0.training.rate=0.1",
+            "seeds=[1,2]",
+        ];
         let protocol = parse(&changes).unwrap();
         assert_eq!(
             protocol.reductions(),

@@ -141,7 +141,11 @@ impl ProtocolRecord {
             )));
         }
         let count = record.subject.test_images;
-        for result in record.pieces.iter_mut().flat_map(|piece| &mut piece.results) {
+        for result in record
+            .pieces
+            .iter_mut()
+            .flat_map(|piece| &mut piece.results)
+        {
             result.result.marks = from_hex(&result.correct, count);
         }
         Ok(record)

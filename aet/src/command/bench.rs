@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::REVISION;
 use crate::failure::usage;
+use crate::memory::peak_mib;
 use crate::output::{print, print_json};
 use crate::preset::Request;
 use crate::table::text_list;
@@ -99,8 +100,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         facts["floor_by_definition"] = rounded(floor.defined).into();
         facts["share_of_floor"] = rounded(median / floor.done).into();
     }
-    if let Some(bytes) = peak_memory() {
-        facts["peak_memory_mib"] = rounded(bytes as f64 / f64::from(1 << 20)).into();
+    if let Some(mebibytes) = peak_mib() {
+        facts["peak_memory_mib"] = rounded(mebibytes).into();
     }
     if work.json {
         return print_json(&facts);
@@ -109,7 +110,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 /// Four significant digits.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
@@ -240,14 +241,6 @@ impl<'a> Bench<'a> {
             defined: peak / defined as f64,
         })
     }
-}
-
-/// The most memory that this process has had in use, in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]

@@ -100,7 +100,11 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     if rows.is_empty() {
         let names = |records: &[ProtocolRecord]| -> String {
             let names: Vec<&str> = records.iter().map(|r| r.protocol.as_str()).collect();
-            if names.is_empty() { "none".into() } else { names.join(", ") }
+            if names.is_empty() {
+                "none".into()
+            } else {
+                names.join(", ")
+            }
         };
         return Err(usage(format!(
             "the runs share no result: {} was judged by {}, {} by {}; run aet probe RUN --protocol NAME on both, with the same seeds",
@@ -167,7 +171,10 @@ fn show(args: &CompareArgs, rows: &[Row]) -> anyhow::Result<()> {
         return print_json(&json!({ "runs": [args.first, args.second], "rows": rows }));
     }
     let (first, second) = (args.first.as_str(), args.second.as_str());
-    let only = [format!("only {first} right"), format!("only {second} right")];
+    let only = [
+        format!("only {first} right"),
+        format!("only {second} right"),
+    ];
     let errors = [format!("{first} %"), format!("{second} %")];
     let headings = [
         ("protocol", Align::Left),

@@ -1,51 +1,62 @@
-//! `aet embed`: features of every image of a set, as a Parquet file.
+//! `aet embed`: features of every image of a set, as a Parquet file or a folder of them. Only a few
+//! hundred decoded images are in memory at a time.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use aet_data::{ImageSet, Split};
+use aet_data::{DataError, ImageSet, Source, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
-use aet_learn::embed::{ExtractOptions, FeatureBank, extract};
+use aet_learn::embed::{ExtractOptions, extract};
 use aet_learn::run_dir::RunDirectory;
 use anyhow::Context;
-use arrow_array::{
-    ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
-};
-use arrow_schema::{DataType, Field, Schema};
 use clap::Args;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use serde_json::json;
 
 use super::RunsArgs;
 use super::choice::{PoolingName, SplitName};
+use crate::failure::usage;
+use crate::features::write::{FeatureFile, ShardFolder};
 use crate::output::{draft_beside, keep_draft, print, print_json};
 use crate::progress::Advance;
 use crate::run_place;
 
-/// Images whose features are computed and written at a time: one row group.
+/// Images whose features are computed and written at a time, at most: one row group.
 const ROW_GROUP: usize = 1024;
+/// Bytes of decoded images at a time, at most, but for one image; those of the next row group are
+/// decoded meanwhile.
+const CHUNK_BYTES: usize = 64 << 20;
 
 /// Write the features of every image as Parquet
 ///
 /// One row an image, in the order of the set: `path` (text), `label` (whole number, or null) and
-/// `embedding` (a list of 32-bit floats of one length). The file appears when it is complete.
+/// `embedding` (a list of 32-bit floats of one length). Images are decoded as they are needed, so
+/// that a set may be larger than memory. A file appears when it is complete; with --shard-rows, those
+/// that are complete are kept when the work is interrupted, and --resume goes on behind them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet embed smoke shapes                          writes smoke-train.parquet
   aet embed smoke cifar10/ --split test --out test.parquet
+  aet embed smoke photos/ --out photos-features --shard-rows 100000
+  aet embed smoke photos/ --out photos-features --shard-rows 100000 --resume
   aet embed smoke cifar10/ --random               the same network before training, to compare")]
 pub struct EmbedArgs {
     /// A run: its name, or the path of its folder
     run: String,
     /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
     data: String,
-    /// File to write [default: RUN-SPLIT.parquet]
+    /// File to write, or folder with --shard-rows [default: RUN-SPLIT.parquet, or RUN-SPLIT]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write a folder of files of so many rows each: part-00000.parquet and so on
+    #[arg(long, value_name = "N")]
+    shard_rows: Option<usize>,
+    /// Keep the complete files that an interrupted run with the same arguments left
+    #[arg(long, requires = "shard_rows")]
+    resume: bool,
     /// Place in the encoder to read features at, such as block2 [default: the last]
     #[arg(long)]
     tap: Option<String>,
@@ -70,147 +81,186 @@ pub struct EmbedArgs {
 /// # Errors
 /// When run, tap, images or folder are not there, or the disk refuses.
 pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
-    let device = Device::flex();
+    if args.shard_rows == Some(0) {
+        return Err(usage("--shard-rows is at least 1"));
+    }
     let run = run_place::open(&args.run, &args.runs.runs)?;
-    let encoder = if args.random {
-        run.random_encoder(&device)
-    } else {
-        run.load_encoder(&device)?
-    };
-    let tap = match &args.tap {
-        Some(name) => encoder.tap(name)?.clone(),
-        None => encoder.last_tap().clone(),
-    };
     let split = Split::from(args.split).name();
-    let default_out = || PathBuf::from(format!("{}-{split}.parquet", run.name()));
+    let ending = if args.shard_rows.is_some() {
+        ""
+    } else {
+        ".parquet"
+    };
+    let default_out = || PathBuf::from(format!("{}-{split}{ending}", run.name()));
     let out = args.out.clone().unwrap_or_else(default_out);
-    let draft = draft_beside(&out)?;
-    let images = open_images(&run, &args.data, args.split.into())?;
-    let embedding = Embedding {
-        encoder,
-        tap,
-        options: ExtractOptions {
+    let embedding = Embedding::open(&args, &run)?;
+    let total = embedding.source.len();
+    let mut work = Work {
+        embedding: &embedding,
+        advance: Advance::new("embedding"),
+        dim: 0,
+        embedded: 0,
+        started: Instant::now(),
+    };
+    match args.shard_rows {
+        None => work.file(&out, 0..total)?,
+        Some(rows) => work.shards(&ShardFolder::open(&out, args.resume)?, rows)?,
+    }
+    work.show(&out, args.json)
+}
+
+/// What is embedded, and how.
+struct Embedding {
+    source: Box<dyn Source>,
+    /// Height and width that the run was trained on.
+    size: [usize; 2],
+    encoder: Encoder,
+    tap: Tap,
+    options: ExtractOptions,
+    /// All of that in words, to know one embedding from another.
+    origin: String,
+}
+
+impl Embedding {
+    fn open(args: &EmbedArgs, run: &RunDirectory) -> anyhow::Result<Self> {
+        let device = Device::flex();
+        let encoder = if args.random {
+            run.random_encoder(&device)
+        } else {
+            run.load_encoder(&device)?
+        };
+        let tap = match &args.tap {
+            Some(name) => encoder.tap(name)?.clone(),
+            None => encoder.last_tap().clone(),
+        };
+        let mut config = run.experiment().data.clone();
+        config.path.clone_from(&args.data);
+        let split = Split::from(args.split);
+        let options = ExtractOptions {
             normalisation: run.experiment().data.normalisation.clone(),
             pooling: args.pooling.into(),
             batch_size: 256,
             workers: run.experiment().training.workers,
-        },
-    };
-    let file = draft.reopen().context("cannot write the draft")?;
-    let dim = embedding.write(&images, file)?;
-    keep_draft(draft, &out)?;
-    show(&out, &images, dim, args.json)
-}
-
-/// The images to embed, in the size that the run was trained on.
-fn open_images(run: &RunDirectory, data: &str, split: Split) -> anyhow::Result<Arc<ImageSet>> {
-    let mut config = run.experiment().data.clone();
-    config.path = data.into();
-    let source = aet_data::open(&aet_learn::data::location(&config), split)?;
-    let advance = Advance::new("reading images");
-    let workers = run.experiment().training.workers.max(1);
-    let images = ImageSet::load(
-        source.as_ref(),
-        Some(run.info().image_size),
-        workers,
-        &|done, total| advance.to(done, total),
-    )?;
-    Ok(Arc::new(images))
-}
-
-fn show(out: &Path, images: &ImageSet, dim: usize, json: bool) -> anyhow::Result<()> {
-    if json {
-        return print_json(&json!({ "file": out, "rows": images.len(), "dimension": dim }));
+        };
+        let origin = json!({
+            "run": run.name(),
+            "started": run.info().started,
+            "random": args.random,
+            "data": args.data,
+            "split": split.name(),
+            "tap": tap.name,
+            "pooling": options.pooling.to_string(),
+        });
+        Ok(Self {
+            source: aet_data::open(&aet_learn::data::location(&config), split)?,
+            size: run.info().image_size,
+            encoder,
+            tap,
+            options,
+            origin: origin.to_string(),
+        })
     }
-    print(&format!(
-        "{}  {} rows of {dim} numbers",
-        out.display(),
-        images.len()
-    ))
+
+    fn decode(&self, range: Range<usize>) -> Result<ImageSet, DataError> {
+        let workers = self.options.workers.max(1);
+        let size = Some(self.size);
+        ImageSet::load_range(self.source.as_ref(), range, size, workers, &|_, _| ())
+    }
+
+    /// The images of `range` in chunks that fit memory.
+    fn chunks(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let image = self.size[0] * self.size[1] * 3;
+        let step = (CHUNK_BYTES / image.max(1)).clamp(1, ROW_GROUP);
+        let end = range.end;
+        range
+            .step_by(step)
+            .map(move |start| start..end.min(start + step))
+    }
 }
 
-/// Where and how features are read.
-struct Embedding {
-    encoder: Encoder,
-    tap: Tap,
-    options: ExtractOptions,
+/// The work so far.
+struct Work<'a> {
+    embedding: &'a Embedding,
+    advance: Advance,
+    dim: usize,
+    embedded: usize,
+    started: Instant,
 }
 
-impl Embedding {
-    /// Writes the features of `images` to `file`, a row group at a time; gives their dimension.
-    fn write(&self, images: &Arc<ImageSet>, file: File) -> anyhow::Result<usize> {
-        let advance = Advance::new("embedding");
-        let mut writer: Option<ArrowWriter<File>> = None;
-        let mut file = Some(file);
-        let mut dim = 0;
-        for start in (0..images.len()).step_by(ROW_GROUP) {
-            let rows: Vec<usize> = (start..images.len().min(start + ROW_GROUP)).collect();
-            let bank = self.features(images, &rows)?;
-            dim = bank.dim;
-            let batch = record_batch(images, &rows, bank)?;
-            if let Some(file) = file.take() {
-                writer = Some(ArrowWriter::try_new(
-                    file,
-                    batch.schema(),
-                    Some(properties()?),
-                )?);
+impl Work<'_> {
+    /// Every shard of `rows` images that is not in `folder` yet.
+    fn shards(&mut self, folder: &ShardFolder, rows: usize) -> anyhow::Result<()> {
+        let total = self.embedding.source.len();
+        for (number, start) in (0..total).step_by(rows).enumerate() {
+            let range = start..total.min(start + rows);
+            let origin = &self.embedding.origin;
+            match folder.finished(number, range.len(), origin)? {
+                Some(dim) => self.dim = dim,
+                None => self.file(&folder.path(number), range)?,
             }
-            if let Some(writer) = &mut writer {
-                writer.write(&batch)?;
-                writer.flush()?;
-            }
-            advance.to(start + rows.len(), images.len());
         }
-        if let Some(writer) = writer {
-            writer.close()?;
-        }
-        Ok(dim)
+        Ok(())
     }
 
-    fn features(&self, images: &Arc<ImageSet>, rows: &[usize]) -> anyhow::Result<FeatureBank> {
-        let part = Arc::new(images.subset(rows));
-        let bank = extract(
-            &self.encoder,
-            &self.tap,
-            &part,
-            &self.options,
-            &mut |_, _| (),
-        )?;
-        Ok(bank)
+    /// The images `range` as one file.
+    fn file(&mut self, out: &Path, range: Range<usize>) -> anyhow::Result<()> {
+        let draft = draft_beside(out)?;
+        let file = draft.reopen().context("cannot write the draft")?;
+        let mut file = FeatureFile::new(file, &self.embedding.origin);
+        let mut chunks = self.embedding.chunks(range).peekable();
+        let mut images = match chunks.next() {
+            Some(first) => Some(self.embedding.decode(first)?),
+            None => None,
+        };
+        while let Some(ready) = images {
+            images = self.write_and_decode(Arc::new(ready), chunks.next(), &mut file)?;
+        }
+        file.close()?;
+        keep_draft(draft, out)
     }
-}
 
-fn properties() -> anyhow::Result<WriterProperties> {
-    let level = ZstdLevel::try_new(1)?;
-    Ok(WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .build())
-}
+    /// Writes the features of `images` while the `next` ones are decoded.
+    fn write_and_decode(
+        &mut self,
+        images: Arc<ImageSet>,
+        next: Option<Range<usize>>,
+        file: &mut FeatureFile<File>,
+    ) -> anyhow::Result<Option<ImageSet>> {
+        let embedding = self.embedding;
+        let (bank, next) = std::thread::scope(|scope| {
+            let next = next.map(|range| scope.spawn(|| embedding.decode(range)));
+            let (encoder, tap) = (&embedding.encoder, &embedding.tap);
+            let bank = extract(encoder, tap, &images, &embedding.options, &mut |_, _| ());
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join();
+            (bank, next.map(join))
+        });
+        let bank = bank?;
+        self.dim = bank.dim;
+        file.write(&images, bank)?;
+        self.embedded += images.len();
+        self.advance.to(self.embedded, embedding.source.len());
+        match next {
+            None => Ok(None),
+            Some(Ok(decoded)) => Ok(Some(decoded?)),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
 
-/// Rows of the file: path, label and embedding of the images `rows`, whose features are `bank`.
-fn record_batch(
-    images: &ImageSet,
-    rows: &[usize],
-    bank: FeatureBank,
-) -> anyhow::Result<RecordBatch> {
-    let dim = i32::try_from(bank.dim).context("features of that many numbers do not fit a row")?;
-    let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let schema = Schema::new(vec![
-        Field::new("path", DataType::Utf8, false),
-        Field::new("label", DataType::Int64, true),
-        Field::new(
-            "embedding",
-            DataType::FixedSizeList(item.clone(), dim),
-            false,
-        ),
-    ]);
-    let paths: StringArray = rows.iter().map(|&row| Some(images.name(row))).collect();
-    let labels: Int64Array = rows
-        .iter()
-        .map(|&row| images.label(row).map(i64::from))
-        .collect();
-    let values = Arc::new(Float32Array::from(bank.features));
-    let embedding = FixedSizeListArray::try_new(item, dim, values, None)?;
-    let columns: Vec<ArrayRef> = vec![Arc::new(paths), Arc::new(labels), Arc::new(embedding)];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    fn show(self, out: &Path, json: bool) -> anyhow::Result<()> {
+        let (rows, dim) = (self.embedding.source.len(), self.dim);
+        if !json {
+            let out = out.display();
+            return print(&format!("{out}  {rows} rows of {dim} numbers"));
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        print_json(&json!({
+            "file": out,
+            "rows": rows,
+            "dimension": dim,
+            "embedded": self.embedded,
+            "seconds": seconds,
+            "images_per_second": self.embedded as f64 / seconds,
+            "peak_memory_mib": crate::memory::peak_mib(),
+        }))
+    }
 }

@@ -5,6 +5,8 @@ mod choice;
 mod compare;
 mod embed;
 mod inspect;
+mod knn;
+mod linear;
 mod list;
 mod pretrain;
 mod probe;
@@ -39,6 +41,7 @@ pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_RE
   aet probe smoke                           how good the features of run `smoke` are
   aet probe smoke --protocol quick          the same by a protocol, kept for tables
   aet embed smoke path/to/images            features of every image, as Parquet
+  aet knn train.parquet test.parquet        nearest neighbours of such features, and their vote
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 usage.
 The environment variable AET_LOG sets the level of the log (error, warn, info, debug, trace)."
@@ -58,6 +61,8 @@ enum Command {
     Compare(compare::CompareArgs),
     Table(table::TableArgs),
     Embed(embed::EmbedArgs),
+    Knn(knn::KnnArgs),
+    Linear(linear::LinearArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
     Bench(bench::BenchArgs),
@@ -100,6 +105,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Embed(args) => embed::run(args),
+        Command::Knn(args) => knn::run(&args),
+        Command::Linear(args) => linear::run(&args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -3,7 +3,8 @@
 use aet_learn::Device;
 use aet_learn::data::Datasets;
 use aet_learn::probe::{
-    Comparison, ConvConfig, FcConfig, KnnConfig, LogisticConfig, ProbeConfig, ProbeData, ProbeMethod,
+    Comparison, ConvConfig, FcConfig, KnnConfig, LogisticConfig, ProbeConfig, ProbeData,
+    ProbeMethod,
 };
 use aet_learn::run_dir::RunDirectory;
 use anyhow::Context;

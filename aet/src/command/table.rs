@@ -155,7 +155,10 @@ fn markdown_of(group: &[&ProtocolRecord]) -> String {
 
 /// Where the published figures come from.
 fn sources(published: &[Published]) -> String {
-    let mut sources: Vec<&str> = published.iter().map(|figure| figure.source.as_str()).collect();
+    let mut sources: Vec<&str> = published
+        .iter()
+        .map(|figure| figure.source.as_str())
+        .collect();
     sources.sort_unstable();
     sources.dedup();
     match sources.as_slice() {
