@@ -20,7 +20,7 @@ const SMALL: &[&str] = &[
     "--set=backbone.width=0.1",
     "--set=training.batch_size=16",
     "--set=training.log_every=1",
-    "--set=evaluation.probes=[{method={kind='knn'}},{method={kind='fc',epochs=2}}]",
+    "--set=evaluation.probes=[{method={kind='knn'}},{method={kind='fc'},training={epochs=2}}]",
 ];
 
 fn aet(folder: &Path, arguments: &[&str]) -> Output {

@@ -1,0 +1,148 @@
+//! Protocols with the real binary: carried out, gone on with, compared and put into a table.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+fn aet(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aet"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn text(folder: &Path, arguments: &[&str]) -> String {
+    let output = aet(folder, arguments);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {log}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let output = aet(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A folder with runs `one` and `two` that protocol `quick` was carried out on.
+fn judged() -> &'static tempfile::TempDir {
+    static JUDGED: OnceLock<tempfile::TempDir> = OnceLock::new();
+    JUDGED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, seed) in [("one", "1"), ("two", "2")] {
+            let small = [
+                "pretrain",
+                "--set=data.shapes.train=64",
+                "--set=data.shapes.test=32",
+                "--set=backbone.width=0.1",
+                "--set=training.batch_size=16",
+                "--set=evaluation.eval_every=1",
+                "--set=evaluation.probes=[{method={kind='knn'}}]",
+                "--epochs=1",
+            ];
+            let own = ["--name", name, "--seed", seed];
+            text(folder.path(), &[&small[..], &own].concat());
+            text(folder.path(), &["probe", name, "--protocol", "quick"]);
+        }
+        folder
+    })
+}
+
+#[test]
+fn a_protocol_prints_a_table_with_both_encoders_and_keeps_a_record() {
+    let folder = judged().path();
+    let found = text(folder, &["probe", "one", "--protocol", "quick"]);
+    for word in ["random", "trained", "kNN K=10", "logistic", "["] {
+        assert!(found.contains(word), "{word}: {found}");
+    }
+    assert!(folder.join("runs/one/protocols/quick.json").is_file());
+}
+
+#[test]
+fn a_changed_protocol_says_so_and_loses_no_earlier_record() {
+    let folder = judged().path();
+    let changed = ["probe", "two", "--protocol", "per-block"];
+    let set = ["--set=training.epochs=1", "--set=training.batch_size=32"];
+    let first = text(folder, &[&changed[..], &set].concat());
+    assert!(first.contains("training.epochs 1 instead of 20"), "{first}");
+    let again = [&changed[..], &set[..1]].concat();
+    let output = aet(folder, &again);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("per-block.1.json"), "{log}");
+    assert!(folder.join("runs/two/protocols/per-block.1.json").is_file());
+}
+
+#[test]
+fn two_runs_are_compared_image_by_image() {
+    let folder = judged().path();
+    let found = text(
+        folder,
+        &["compare", "one", "two", "--protocol=quick", "--json"],
+    );
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let p = row["p_value"].as_f64().unwrap();
+        assert!(p > 0.0 && p <= 1.0);
+        let only = [&row["only_first"], &row["only_second"]].map(|n| n.as_f64().unwrap());
+        let difference = row["difference"].as_f64().unwrap();
+        assert!(((only[1] - only[0]) / 32.0 - difference).abs() < 1e-9);
+    }
+    let none = refusal(folder, &["compare", "one", "two", "--protocol=finetune"]);
+    assert!(none.contains("share no result"), "{none}");
+}
+
+#[test]
+fn runs_of_one_experiment_become_one_table() {
+    let folder = judged().path();
+    let document = folder.join("tables.md");
+    let marks = "# Tables\n<!-- aet table: begin -->\nold\n<!-- aet table: end -->\nafter\n";
+    std::fs::write(&document, marks).unwrap();
+    let into = ["table", "--protocol=quick", "--into", "tables.md"];
+    text(folder, &into);
+    let rendered = std::fs::read_to_string(&document).unwrap();
+    assert!(rendered.starts_with("# Tables\n") && rendered.ends_with("after\n"));
+    assert!(!rendered.contains("old"));
+    assert_eq!(rendered.matches("### quick").count(), 1, "{rendered}");
+    assert!(
+        rendered.contains("one (seed 1), two (seed 2)"),
+        "{rendered}"
+    );
+    assert!(rendered.contains(" ± "), "{rendered}");
+    std::fs::write(&document, "nothing").unwrap();
+    let message = refusal(folder, &into);
+    assert!(message.contains("lacks the lines"), "{message}");
+}
+
+#[test]
+fn requests_that_cannot_be_met_say_what_can() {
+    let folder = judged().path();
+    let near = refusal(folder, &["probe", "one", "--protocol", "cifar10-papers"]);
+    assert!(near.contains("did you mean \"cifar10-paper\"?"), "{near}");
+    let key = refusal(
+        folder,
+        &["probe", "one", "--protocol=quick", "--set=sedes=[1]"],
+    );
+    assert!(key.contains("sedes"), "{key}");
+    let empty = refusal(folder, &["table", "nowhere"]);
+    assert!(empty.contains("there is no nowhere"), "{empty}");
+}
+
+/// Probes during training are judged on training images that were set aside.
+#[test]
+fn probes_during_training_are_logged_as_of_validation_images() {
+    let log = std::fs::read_to_string(judged().path().join("runs/one/metrics.jsonl")).unwrap();
+    let probes: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|record: &Value| record["event"] == "probe")
+        .collect();
+    let of = |split: &str| probes.iter().filter(|p| p["split"] == split).count();
+    assert_eq!((of("validation"), of("test")), (2, 2));
+}
