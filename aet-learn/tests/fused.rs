@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aet_data::random::{Purpose, generator, unit};
 use aet_learn::Device;
-use aet_learn::backbone::{Nin, NinConfig};
+use aet_learn::backbone::{BackboneConfig, Encoder, Network, NinConfig};
 use aet_learn::state::{host_values, named_tensors};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
@@ -19,12 +19,11 @@ fn images(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn network(blocks: usize, device: &Device) -> Nin {
-    let config = NinConfig {
+fn nin(blocks: usize) -> BackboneConfig {
+    BackboneConfig::Nin(NinConfig {
         blocks,
         width: 0.07,
-    };
-    Nin::new(&config, 3, device)
+    })
 }
 
 /// The largest difference over the largest value.
@@ -64,9 +63,15 @@ impl ModuleVisitor for Visitor<'_> {
 }
 
 /// Features, gradients by name (`images` among them) and running statistics of a training pass.
-fn train(fused: bool, shape: [usize; 4], views: usize, tap: usize) -> BTreeMap<String, Vec<f32>> {
+fn train(
+    fused: bool,
+    config: &BackboneConfig,
+    (shape, views): ([usize; 4], usize),
+    tap: usize,
+) -> BTreeMap<String, Vec<f32>> {
     let device = Device::flex().autodiff();
-    let network = network(4, &device);
+    let network = config.init(3, &device);
+    let tap = &network.taps[tap];
     let images = images(shape, 5, &device).require_grad();
     let features = match fused {
         true => network.forward_views(images.clone(), views, tap),
@@ -99,8 +104,8 @@ fn features_gradients_and_running_statistics_equal_those_of_burns_operations() {
         ([6, 3, 9, 9], 3, 0),
     ] {
         let (found, expected) = (
-            train(true, shape, views, tap),
-            train(false, shape, views, tap),
+            train(true, &nin(4), (shape, views), tap),
+            train(false, &nin(4), (shape, views), tap),
         );
         assert!(found.keys().eq(expected.keys()));
         assert_eq!(found.len(), 2 + 5 * 3 * (tap + 1) + 2 * 3 * (3 - tap));
@@ -114,12 +119,12 @@ fn features_gradients_and_running_statistics_equal_those_of_burns_operations() {
 #[test]
 fn frozen_features_equal_those_of_burns_operations_at_every_tap() {
     let device = Device::flex();
-    let network = network(5, &device);
-    for tap in 0..5 {
+    let network = nin(5).init(3, &device);
+    for tap in &network.taps {
         let images = images([3, 3, 12, 17], 6, &device);
         let found = host_values(network.forward(images.clone(), tap));
         let expected = host_values(network.forward_by_parts(images, 1, tap));
-        assert!(relative(&found, &expected) < 1e-4, "tap {tap}");
+        assert!(relative(&found, &expected) < 1e-4, "{}", tap.name);
     }
 }
 
@@ -127,16 +132,23 @@ fn frozen_features_equal_those_of_burns_operations_at_every_tap() {
 fn changed_weights_and_statistics_change_the_frozen_features() {
     let device = Device::flex();
     let images = images([2, 3, 8, 8], 1, &device);
-    let mut network = network(3, &device);
-    let mut last = host_values(network.forward(images.clone(), 2));
+    let mut encoder = nin(3).init(3, &device);
+    let features = |encoder: &Encoder| {
+        let features = encoder.forward(images.clone(), encoder.last_tap());
+        host_values(features)
+    };
+    let mut last = features(&encoder);
+    let Network::Nin(network) = &mut encoder.network else {
+        panic!("another network was asked for");
+    };
     let unit = &mut network.blocks[1].units[2];
     unit.conv = Param::from_tensor(unit.conv.val().mul_scalar(2.0));
-    let now = host_values(network.forward(images.clone(), 2));
+    let running_mean = network.blocks[0].units[0].norm.running_mean.clone();
+    let now = features(&encoder);
     assert!(relative(&now, &last) > 1e-2);
     last = now;
-    let unit = &network.blocks[0].units[0];
-    let mean = unit.norm.running_mean.value_sync();
-    unit.norm.running_mean.update(mean.add_scalar(0.3));
-    let now = host_values(network.forward(images, 2));
+    let mean = running_mean.value_sync();
+    running_mean.update(mean.add_scalar(0.3));
+    let now = features(&encoder);
     assert!(relative(&now, &last) > 1e-2);
 }
