@@ -223,6 +223,9 @@ impl ExperimentConfig {
                 size,
             ));
         }
+        if let Some(size) = self.data.image_size {
+            self.backbone.check_image_size(size)?;
+        }
         if !self.data.normalisation.std.iter().all(|std| *std > 0.0) {
             let std = format!("{:?}", self.data.normalisation.std);
             return Err(ConfigError::range(

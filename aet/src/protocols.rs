@@ -34,6 +34,9 @@ pub const PROTOCOLS: &[Shipped] = &[
     protocol!("cifar10-few-labels"),
     protocol!("per-block"),
     protocol!("finetune"),
+    protocol!("imagenet-alexnet-linear"),
+    protocol!("imagenet-alexnet-nonlinear"),
+    protocol!("places205-alexnet-linear"),
 ];
 
 impl Shipped {
@@ -77,10 +80,19 @@ mod tests {
     use super::*;
     use aet_learn::protocol::ProtocolConfig;
 
+    /// For a network that has its taps.
+    fn fitting(shipped: &Shipped) -> BackboneConfig {
+        let kind = match shipped.name.contains("alexnet") {
+            true => "alexnet",
+            false => "nin",
+        };
+        toml::from_str(&format!("kind = \"{kind}\"")).unwrap()
+    }
+
     #[test]
     fn every_protocol_parses_and_says_what_it_is_for() {
         for shipped in PROTOCOLS {
-            let protocol = find(shipped.name, &[], &BackboneConfig::default()).unwrap();
+            let protocol = find(shipped.name, &[], &fitting(shipped)).unwrap();
             assert!(!protocol.probes.is_empty(), "{}", shipped.name);
             assert!(!shipped.description().is_empty(), "{}", shipped.name);
             for key in ["# Goal", "# Command", "# Expected", "# Time"] {

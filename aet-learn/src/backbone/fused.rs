@@ -17,9 +17,9 @@ use burn::backend::{
     Autodiff, AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata,
     backend_extension,
 };
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
-use super::nin::Unit;
+use super::unit::Unit;
 
 /// The operations that a backend needs for chains.
 #[backend_extension(Autodiff, Flex)]
@@ -190,12 +190,12 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
     }
 }
 
-/// The chains of a network, built when they are first needed, for each tap and size of images.
-/// Clones of the network share them.
+/// The chains of a network, built when they are first needed, for each place in it and size of
+/// images. Clones of the network share them.
 #[derive(Clone, Default)]
 pub struct Chains(Arc<Mutex<HashMap<Key, Arc<Chain>>>>);
 
-/// Number of the tap; channels, height and width of the images.
+/// Number of the place; channels, height and width of the images.
 type Key = (usize, [usize; 3]);
 
 impl std::fmt::Debug for Chains {
@@ -205,30 +205,30 @@ impl std::fmt::Debug for Chains {
 }
 
 impl Chains {
-    /// The chain of `layers` up to `tap` for images of channels, height and width `input`.
+    /// The chain of `layers` at `place` for images of channels, height and width `input`.
     pub(super) fn get(
         &self,
-        tap: usize,
+        place: usize,
         input: [usize; 3],
         layers: &[Layer],
     ) -> Option<Arc<Chain>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(chain) = known.get(&(tap, input)) {
+        if let Some(chain) = known.get(&(place, input)) {
             return Some(Arc::clone(chain));
         }
         let chain = Arc::new(Chain::new(input, layers).ok()?);
-        known.insert((tap, input), Arc::clone(&chain));
+        known.insert((place, input), Arc::clone(&chain));
         Some(chain)
     }
 }
 
-/// Whether tensors of this kind on `device` can go through [`forward`]; if not, the log says so once.
-/// `AET_FUSED=off` in the environment turns it off, to compare.
-fn applies(device: &Device, dtype: DType) -> bool {
+/// Whether `images` can go through [`forward`]; if not, the log says so once. `AET_FUSED=off` in the
+/// environment turns it off, to compare.
+pub(super) fn applies(images: &Tensor<4>) -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     static SAID: Once = Once::new();
     let on = *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"));
-    let plain = device.clone().without_autodiff();
+    let (plain, dtype) = (images.device().without_autodiff(), images.dtype());
     let applies =
         on && matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32;
     if !applies {
@@ -243,22 +243,13 @@ fn applies(device: &Device, dtype: DType) -> bool {
     applies
 }
 
-/// Features of `images`, `views` equal parts one after the other, after `layers`, whose units are
-/// `units`; training on an autodiff device, frozen off it. None where the device or the images do not allow it: Burn's own operations then
-/// do the same.
+/// Features of `images`, `views` equal parts one after the other, after `chain`, whose units are
+/// `units`; training on an autodiff device, frozen off it.
 pub(super) fn forward(
-    chains: &Chains,
-    tap: usize,
-    layers: &[Layer],
+    chain: Arc<Chain>,
     units: &[&Unit],
-    (images, views): (&Tensor<4>, usize),
-) -> Option<Tensor<4>> {
-    let device = images.device();
-    if !applies(&device, images.dtype()) {
-        return None;
-    }
-    let [_, channels, height, width] = images.dims();
-    let chain = chains.get(tap, [channels, height, width], layers)?;
+    (images, views): (Tensor<4>, usize),
+) -> Tensor<4> {
     let parameters = units.iter().flat_map(|unit| {
         let kernel = unit.conv.val();
         let count: usize = kernel.dims().iter().product();
@@ -269,15 +260,16 @@ pub(super) fn forward(
         ]
     });
     let parameters = Tensor::cat(parameters.collect(), 0).into_dispatch();
-    let images = images.clone().into_dispatch();
-    if !device.is_autodiff() {
+    let training = images.device().is_autodiff();
+    let images = images.into_dispatch();
+    if !training {
         let statistics = units
             .iter()
             .flat_map(|unit| [&unit.norm.running_mean, &unit.norm.running_var])
             .map(|running| running.value_sync());
         let statistics = Tensor::cat(statistics.collect(), 0).into_dispatch();
         let features = Dispatch::chain_frozen(images, parameters, statistics, chain);
-        return Some(Tensor::from_dispatch(features));
+        return Tensor::from_dispatch(features);
     }
     let pixels = chain.unit_pixels();
     let (features, statistics) = Dispatch::chain_train(images, views, parameters, chain);
@@ -294,5 +286,5 @@ pub(super) fn forward(
             first += 2 * channels;
         }
     }
-    Some(features)
+    features
 }

@@ -56,6 +56,16 @@ impl BatchNorm {
         result.output
     }
 
+    /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other: in training
+    /// each is normalised with its own statistics, and moves the running ones in its turn.
+    pub(super) fn forward_views(&self, input: Tensor<4>, views: usize) -> Tensor<4> {
+        if views == 1 || !input.device().is_autodiff() {
+            return self.forward(input);
+        }
+        let parts = input.chunk(views, 0).into_iter();
+        Tensor::cat(parts.map(|part| self.forward(part)).collect(), 0)
+    }
+
     /// Moves the running statistics towards the mean and the biased variance, `[channels]`, of a
     /// batch with `count` values for each channel.
     pub(super) fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {

@@ -171,7 +171,7 @@ impl ProbeConfig {
     /// Puts the usual tap of `backbone` in the place of `default`.
     pub(crate) fn settle_tap(&mut self, backbone: &BackboneConfig) {
         if self.tap == DEFAULT_TAP {
-            self.tap = backbone.probe_tap();
+            self.tap = backbone.probe_tap().into();
         }
     }
 

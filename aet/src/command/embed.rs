@@ -10,14 +10,14 @@ use std::time::Instant;
 use aet_data::{DataError, ImageSet, Source, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
-use aet_learn::embed::{ExtractOptions, extract};
+use aet_learn::embed::{ExtractOptions, Pooling, extract};
 use aet_learn::run_dir::RunDirectory;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::RunsArgs;
-use super::choice::{PoolingName, SplitName};
+use super::choice::SplitName;
 use crate::failure::usage;
 use crate::features::write::{FeatureFile, ShardFolder};
 use crate::output::{draft_beside, keep_draft, print, print_json};
@@ -60,9 +60,10 @@ pub struct EmbedArgs {
     /// Place in the encoder to read features at, such as block2 [default: the last]
     #[arg(long)]
     tap: Option<String>,
-    /// Mean over each feature map, or the full maps
-    #[arg(long, value_enum, default_value_t = PoolingName::Average)]
-    pooling: PoolingName,
+    /// Mean over each feature map (average), the full maps (full), or an N x N grid of each map's
+    /// means or maxima (average-N, max-N)
+    #[arg(long, default_value_t = Pooling::Average)]
+    pooling: Pooling,
     /// Part of the data
     #[arg(long, value_enum, default_value_t = SplitName::Train)]
     split: SplitName,
@@ -138,7 +139,7 @@ impl Embedding {
         let split = Split::from(args.split);
         let options = ExtractOptions {
             normalisation: run.experiment().data.normalisation.clone(),
-            pooling: args.pooling.into(),
+            pooling: args.pooling,
             batch_size: 256,
             workers: run.experiment().training.workers,
         };
