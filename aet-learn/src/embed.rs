@@ -12,31 +12,11 @@ use aet_data::{
 };
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Encoder, Tap};
 use crate::error::LearnError;
+pub use crate::pooling::Pooling;
 use crate::state::host_values;
-
-/// What becomes of the features of an image, `[channels, height, width]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pooling {
-    /// Their mean over the image: one number for every channel.
-    #[default]
-    Average,
-    /// All of them, channel by channel and row by row.
-    Full,
-}
-
-impl std::fmt::Display for Pooling {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Average => "average",
-            Self::Full => "full",
-        })
-    }
-}
 
 /// The features of every image of a set, in the order of the set, on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,11 +107,7 @@ impl FrozenEncoder {
         let shape = batch.view_shape;
         let view = batch.views.into_iter().next().unwrap_or_default();
         let images = Tensor::from_data(TensorData::new(view, shape), &self.device);
-        let features = self.encoder.forward(images, &self.tap);
-        match self.pooling {
-            Pooling::Full => features,
-            Pooling::Average => features.mean_dim(3).mean_dim(2),
-        }
+        self.pooling.apply(self.encoder.forward(images, &self.tap))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod model;
 pub mod objective;
 pub mod optim;
+pub mod pooling;
 pub mod probe;
 pub mod run_dir;
 pub mod schedule;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aet_data::{ImageSet, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
-use aet_learn::embed::{ExtractOptions, FeatureBank, extract};
+use aet_learn::embed::{ExtractOptions, FeatureBank, Pooling, extract};
 use aet_learn::run_dir::RunDirectory;
 use anyhow::Context;
 use arrow_array::{
@@ -21,7 +21,7 @@ use parquet::file::properties::WriterProperties;
 use serde_json::json;
 
 use super::RunsArgs;
-use super::choice::{PoolingName, SplitName};
+use super::choice::SplitName;
 use crate::output::{draft_beside, keep_draft, print, print_json};
 use crate::progress::Advance;
 use crate::run_place;
@@ -49,9 +49,10 @@ pub struct EmbedArgs {
     /// Place in the encoder to read features at, such as block2 [default: the last]
     #[arg(long)]
     tap: Option<String>,
-    /// Mean over each feature map, or the full maps
-    #[arg(long, value_enum, default_value_t = PoolingName::Average)]
-    pooling: PoolingName,
+    /// Mean over each feature map (average), the full maps (full), or an N x N grid of each map's
+    /// means or maxima (average-N, max-N)
+    #[arg(long, default_value_t = Pooling::Average)]
+    pooling: Pooling,
     /// Part of the data
     #[arg(long, value_enum, default_value_t = SplitName::Train)]
     split: SplitName,
@@ -91,7 +92,7 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
         tap,
         options: ExtractOptions {
             normalisation: run.experiment().data.normalisation.clone(),
-            pooling: args.pooling.into(),
+            pooling: args.pooling,
             batch_size: 256,
             workers: run.experiment().training.workers,
         },

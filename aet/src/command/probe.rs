@@ -11,7 +11,6 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::RunsArgs;
-use super::choice::PoolingName;
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
 use crate::progress::Advance;
@@ -39,9 +38,10 @@ pub struct ProbeArgs {
     /// Place in the encoder to read features at, such as block2 [default: that of the probe]
     #[arg(long)]
     tap: Option<String>,
-    /// Mean over each feature map, or the full maps [default: that of the probe]
-    #[arg(long, value_enum)]
-    pooling: Option<PoolingName>,
+    /// Mean over each feature map (average), the full maps (full), or an N x N grid of each map's
+    /// means or maxima (average-N, max-N) [default: that of the probe]
+    #[arg(long)]
+    pooling: Option<Pooling>,
     /// Probe to run; may be repeated [default: those of the run's experiment]
     #[arg(long = "probe", value_name = "PROBE", value_enum)]
     probes: Vec<ProbeName>,
@@ -111,7 +111,7 @@ fn probes_of(args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<Vec<ProbeCo
             probe.tap.clone_from(tap);
         }
         if let Some(pooling) = args.pooling {
-            probe.pooling = pooling.into();
+            probe.pooling = pooling;
         }
         adjust(&mut probe.method, args);
         probe.validate()?;
