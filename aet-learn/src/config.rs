@@ -187,9 +187,17 @@ impl ExperimentConfig {
                 table.entry("kind").or_insert_with(|| kind.into());
             }
         }
-        Value::Table(table)
+        let evaluation = table.get("evaluation");
+        let names_probes = evaluation.is_some_and(|table| table.get("probes").is_some());
+        let mut config: Self = Value::Table(table)
             .try_into()
-            .map_err(|error| fail(origin, error))
+            .map_err(|error| fail(origin, error))?;
+        if !names_probes {
+            for probe in &mut config.evaluation.probes {
+                probe.tap = config.backbone.probe_tap().into();
+            }
+        }
+        Ok(config)
     }
 
     /// Checks every range and name.
@@ -218,6 +226,9 @@ impl ExperimentConfig {
                 "two numbers from 8 to 4096",
                 size,
             ));
+        }
+        if let Some(size) = self.data.image_size {
+            self.backbone.check_image_size(size)?;
         }
         if !self.data.normalisation.std.iter().all(|std| *std > 0.0) {
             let std = format!("{:?}", self.data.normalisation.std);

@@ -87,7 +87,7 @@ pub(super) fn forward(
     (input, views): (Tensor<4>, usize),
     operations: Operations,
 ) -> Tensor<4> {
-    if operations == Operations::Fused && fused::applies(&input) {
+    if !links.is_empty() && operations == Operations::Fused && fused::applies(&input) {
         let [_, channels, height, width] = input.dims();
         if let Some(chain) = chain((chains, place), links, [channels, height, width]) {
             let units = links.iter().filter_map(|link| match link {

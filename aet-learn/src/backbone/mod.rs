@@ -2,10 +2,12 @@
 //! `Backbone`, and one row in [`BackboneConfig`], [`Network`] and [`BACKBONES`]; an [`Encoder`] is a
 //! network with its named taps.
 
+mod alexnet;
 mod fused;
 mod link;
 mod nin;
 mod norm;
+mod resnet;
 mod unit;
 
 use aet_kernels::chain::MultiplyAdds;
@@ -15,8 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use link::Operations;
 
+pub use alexnet::{AlexNet, AlexNetConfig, Dense};
 pub use nin::{Block, Nin, NinConfig};
 pub use norm::BatchNorm;
+pub use resnet::{ResNet, ResNetConfig, Residual, Stem};
 pub use unit::Unit;
 
 pub(crate) use unit::normal_values;
@@ -29,13 +33,29 @@ use crate::error::ConfigError;
 pub enum BackboneConfig {
     /// Network-in-network.
     Nin(NinConfig),
+    /// AlexNet with batch normalisation.
+    #[serde(rename = "alexnet")]
+    AlexNet(AlexNetConfig),
+    /// Residual network.
+    #[serde(rename = "resnet")]
+    ResNet(ResNetConfig),
 }
 
 /// Every backbone, with a line on each.
-pub const BACKBONES: &[(&str, &str)] = &[(
-    "nin",
-    "network-in-network of 3 to 5 blocks, as AET and RotNet use on CIFAR-10 (taps block1, block2, ...)",
-)];
+pub const BACKBONES: &[(&str, &str)] = &[
+    (
+        "nin",
+        "network-in-network of 3 to 5 blocks, as AET and RotNet use on CIFAR-10 (taps block1, block2, ...)",
+    ),
+    (
+        "alexnet",
+        "AlexNet with batch normalisation, as AET and RotNet use on ImageNet (taps conv1 to conv5, pool5, fc)",
+    ),
+    (
+        "resnet",
+        "residual network of depth 18, 34 or 50 with the stem cifar or imagenet (taps stem, stage1 to stage4)",
+    ),
+];
 
 impl Default for BackboneConfig {
     fn default() -> Self {
@@ -47,6 +67,8 @@ impl BackboneConfig {
     fn architecture(&self) -> &dyn Architecture {
         match self {
             Self::Nin(config) => config,
+            Self::AlexNet(config) => config,
+            Self::ResNet(config) => config,
         }
     }
 
@@ -75,6 +97,15 @@ impl BackboneConfig {
             channels,
         })
         .collect()
+    }
+
+    /// The tap that the probes of an experiment which names none read.
+    pub fn probe_tap(&self) -> &'static str {
+        match self {
+            Self::Nin(_) => "block2",
+            Self::AlexNet(_) => "conv4",
+            Self::ResNet(_) => "stage3",
+        }
     }
 
     /// An encoder with weights drawn from `seed`.
@@ -152,6 +183,10 @@ pub struct Tap {
 pub enum Network {
     /// Network-in-network.
     Nin(Nin),
+    /// AlexNet with batch normalisation.
+    AlexNet(AlexNet),
+    /// Residual network.
+    ResNet(ResNet),
 }
 
 /// An encoder E: images `[batch, 3, height, width]` to features at a tap,
@@ -187,6 +222,8 @@ impl Encoder {
     fn backbone(&self) -> &dyn Backbone {
         match &self.network {
             Network::Nin(network) => network,
+            Network::AlexNet(network) => network,
+            Network::ResNet(network) => network,
         }
     }
 

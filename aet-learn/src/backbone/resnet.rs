@@ -1,0 +1,236 @@
+//! Residual networks of 18, 34 and 50 layers (He et al., CVPR 2016, section 4.1 and table 1), with the
+//! stride of a bottleneck on its 3x3 convolution, as torchvision has it.
+
+use aet_data::random::{self, Purpose};
+use aet_kernels::pool::PoolKind;
+use burn::module::Module;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::fused::Chains;
+use super::link::{self, Link, Operations, PoolShape};
+use super::unit::Unit;
+use super::{Architecture, Backbone, Network, check_width, scaled};
+use crate::error::ConfigError;
+
+/// Channels of the stages, before the expansion of a bottleneck.
+const CHANNELS: [usize; 4] = [64, 128, 256, 512];
+/// What a bottleneck multiplies its channels by at its end.
+const EXPANSION: usize = 4;
+/// The pooling after the stem for ImageNet.
+const POOL: PoolShape = PoolShape {
+    kind: PoolKind::Max,
+    size: 3,
+    stride: 2,
+    padding: 1,
+};
+
+/// The first layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// A convolution of 3x3, for small images.
+    Cifar,
+    /// A convolution of 7x7 and stride 2, and a maximum over 3x3 with stride 2.
+    #[default]
+    Imagenet,
+}
+
+/// Size of a residual network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResNetConfig {
+    /// Layers with weights, the classifier counted: 18, 34 or 50.
+    pub depth: usize,
+    /// The first layers.
+    pub stem: Stem,
+    /// Multiplier of every channel count (64, 128, 256, 512), more than 0; the published one is 1.
+    pub width: f64,
+}
+
+impl Default for ResNetConfig {
+    fn default() -> Self {
+        Self {
+            depth: 18,
+            stem: Stem::Imagenet,
+            width: 1.0,
+        }
+    }
+}
+
+impl ResNetConfig {
+    /// Blocks of each stage.
+    fn blocks(&self) -> [usize; 4] {
+        match self.depth {
+            18 => [2, 2, 2, 2],
+            _ => [3, 4, 6, 3],
+        }
+    }
+
+    /// Whether its blocks are bottlenecks.
+    fn bottleneck(&self) -> bool {
+        self.depth >= 50
+    }
+
+    /// Channels that leave stage `stage`, counted from 0.
+    fn stage_channels(&self, stage: usize) -> usize {
+        let expansion = if self.bottleneck() { EXPANSION } else { 1 };
+        expansion * scaled(CHANNELS[stage], self.width)
+    }
+}
+
+impl Architecture for ResNetConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if ![18, 34, 50].contains(&self.depth) {
+            let range = "18, 34 or 50";
+            return Err(ConfigError::range("backbone.depth", range, self.depth));
+        }
+        check_width(self.width)
+    }
+
+    fn taps(&self) -> Vec<(String, usize)> {
+        let stages =
+            (0..4).map(|stage| (format!("stage{}", stage + 1), self.stage_channels(stage)));
+        let stem = ("stem".into(), scaled(CHANNELS[0], self.width));
+        [stem].into_iter().chain(stages).collect()
+    }
+
+    fn network(&self, seed: u64, device: &Device) -> Network {
+        Network::ResNet(ResNet::new(self, seed, device))
+    }
+}
+
+/// A block: its units, a last convolution with normalisation, and the input added to that before the
+/// last ReLU.
+#[derive(Module, Debug)]
+pub struct Residual {
+    /// The 3x3 convolution of a basic block; the first 1x1 and the 3x3 of a bottleneck.
+    pub units: Vec<Unit>,
+    /// The last convolution; its ReLU comes after the addition.
+    pub last: Unit,
+    /// What brings the input to the size and channels of the output, where they differ: a 1x1
+    /// convolution with normalisation and no ReLU.
+    pub shortcut: Option<Unit>,
+    #[module(skip)]
+    chains: Chains,
+}
+
+impl Residual {
+    /// A block from `input` channels to `output`, with `inner` between them if it is a bottleneck.
+    fn new(
+        [input, inner, output]: [usize; 3],
+        stride: usize,
+        rng: &mut impl rand::Rng,
+        device: &Device,
+    ) -> Self {
+        let mut unit = |shape: [usize; 3], stride| {
+            Unit::new(shape, rng, device).with_steps(stride, shape[2] / 2)
+        };
+        let (units, last) = if inner == output {
+            let first = unit([input, inner, 3], stride);
+            (vec![first], unit([inner, output, 3], 1))
+        } else {
+            let first = unit([input, inner, 1], 1);
+            let second = unit([inner, inner, 3], stride);
+            (vec![first, second], unit([inner, output, 1], 1))
+        };
+        let shortcut = (stride > 1 || input != output).then(|| unit([input, output, 1], stride));
+        Self {
+            units,
+            last,
+            shortcut,
+            chains: Chains::default(),
+        }
+    }
+
+    /// `[batch, channels in, height, width]` to `[batch, channels out, ..]`, the batch in `views`
+    /// equal parts. The units up to the first with a stride are one plain chain.
+    fn forward(&self, input: Tensor<4>, views: usize, operations: Operations) -> Tensor<4> {
+        let plain = self.units.iter().take_while(|unit| unit.keeps_size());
+        let links: Vec<Link> = plain.map(Link::Unit).collect();
+        let rest = &self.units[links.len()..];
+        let features = link::forward(
+            (&self.chains, 0),
+            &links,
+            (input.clone(), views),
+            operations,
+        );
+        let features = rest
+            .iter()
+            .fold(features, |features, unit| unit.forward(features, views));
+        let shortcut = match &self.shortcut {
+            Some(unit) => unit.normalised(input, views),
+            None => input,
+        };
+        relu(self.last.normalised(features, views) + shortcut)
+    }
+}
+
+/// A residual network. Taps are `stem`, after its ReLU and before its pooling, and `stage1` to
+/// `stage4`.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    /// The first convolution.
+    pub stem: Unit,
+    /// The blocks of each stage.
+    pub stages: Vec<Vec<Residual>>,
+    #[module(skip)]
+    kind: Stem,
+    #[module(skip)]
+    chains: Chains,
+}
+
+impl ResNet {
+    /// A network with weights drawn from `seed`: N(0, sqrt(2 / (side^2 * channels out))) for kernels,
+    /// scales of 1, as torchvision by default.
+    pub fn new(config: &ResNetConfig, seed: u64, device: &Device) -> Self {
+        let mut rng = random::generator(seed, 0, 0, Purpose::Init);
+        let mut input = scaled(CHANNELS[0], config.width);
+        let stem = match config.stem {
+            Stem::Cifar => Unit::new([3, input, 3], &mut rng, device),
+            Stem::Imagenet => Unit::new([3, input, 7], &mut rng, device).with_steps(2, 3),
+        };
+        let mut stages = Vec::new();
+        for (stage, blocks) in config.blocks().into_iter().enumerate() {
+            let inner = scaled(CHANNELS[stage], config.width);
+            let output = config.stage_channels(stage);
+            let stage = (0..blocks).map(|block| {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let input = std::mem::replace(&mut input, output);
+                Residual::new([input, inner, output], stride, &mut rng, device)
+            });
+            stages.push(stage.collect());
+        }
+        Self {
+            stem,
+            stages,
+            kind: config.stem,
+            chains: Chains::default(),
+        }
+    }
+}
+
+impl Backbone for ResNet {
+    fn features(
+        &self,
+        images: Tensor<4>,
+        views: usize,
+        tap: usize,
+        operations: Operations,
+    ) -> Tensor<4> {
+        let links = [Link::Unit(&self.stem)];
+        let stem = link::forward((&self.chains, 0), &links, (images, views), operations);
+        if tap == 0 {
+            return stem;
+        }
+        let features = match self.kind {
+            Stem::Cifar => stem,
+            Stem::Imagenet => POOL.forward(stem),
+        };
+        let blocks = self.stages[..tap].iter().flatten();
+        blocks.fold(features, |features, block| {
+            block.forward(features, views, operations)
+        })
+    }
+}
