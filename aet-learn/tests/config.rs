@@ -93,3 +93,35 @@ fn an_unknown_tap_lists_those_that_there_are() {
         "{message}"
     );
 }
+
+#[test]
+fn probes_that_are_not_named_read_a_tap_that_the_backbone_has() {
+    for (kind, tap) in [
+        ("nin", "block2"),
+        ("alexnet", "conv4"),
+        ("resnet", "stage3"),
+    ] {
+        let experiment = resolve(&[&format!("backbone.kind={kind}")]).unwrap();
+        let probes = &experiment.evaluation.probes;
+        assert!(!probes.is_empty());
+        assert!(probes.iter().all(|probe| probe.tap == tap), "{kind}");
+    }
+    let knn = "evaluation.probes=[{method={kind=\"knn\"}}]";
+    let named = resolve(&["backbone.kind=resnet", knn]).unwrap();
+    assert_eq!(named.evaluation.probes[0].tap, "stage3");
+}
+
+#[test]
+fn sizes_of_backbones_out_of_range_name_the_key() {
+    let cases = [
+        ("backbone={kind=\"resnet\",depth=101}", "backbone.depth"),
+        ("backbone={kind=\"resnet\",width=0.0}", "backbone.width"),
+        ("backbone={kind=\"alexnet\",width=17.0}", "backbone.width"),
+        ("backbone={kind=\"resnet\",stem=\"large\"}", "large"),
+        ("backbone={kind=\"alexnet\",depth=18}", "depth"),
+    ];
+    for (change, word) in cases {
+        let message = refusal(change);
+        assert!(message.contains(word), "{change}: {message}");
+    }
+}

@@ -119,20 +119,14 @@ fn assert_trains_alike(
     let run = |fused| train(fused, config, (shape, views), tap);
     let (found, expected) = (run(true), run(false));
     assert!(found.keys().eq(expected.keys()));
+    // A gradient that the normalisation after it takes away is nothing but rounding.
+    let nothing = |values: &[f32]| values.iter().all(|value| value.abs() < 1e-4);
     for (name, values) in &expected {
         let error = relative(&found[name], values);
-        if error > 1e-4 {
-            println!(
-                "{name} {error} {:?}",
-                values.iter().fold(0.0_f32, |m, v| m.max(v.abs()))
-            );
-        }
-        if false {
-            assert!(
-                error < 1e-3,
-                "{name} at {shape:?} of {config:?} is off by {error}"
-            );
-        }
+        assert!(
+            error < 1e-3 || (nothing(values) && nothing(&found[name])),
+            "{name} at {shape:?} of {config:?} is off by {error}"
+        );
     }
     found.len()
 }

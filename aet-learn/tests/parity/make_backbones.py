@@ -30,8 +30,8 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 HERE = pathlib.Path(__file__).parent
-# Features are kept for the first images of a batch only; in training they still depend on all of it.
-KEPT = 2
+# Features are kept for the first image of a batch only; in training they still depend on all of it.
+KEPT = 1
 
 
 class AlexNet(nn.Module):
@@ -111,12 +111,12 @@ CASES = {
     "alexnet": (lambda: AlexNet(1 / 24), (8, 67, 71), (127, 95), 12),
     "resnet18.cifar": (lambda: Narrow(*BASIC_18, WIDTH_18, "cifar"), (6, 19, 17), (24, 21), 8),
     "resnet18.imagenet": (lambda: Narrow(*BASIC_18, WIDTH_18, "imagenet"), (6, 45, 39), (50, 33), 5),
-    "resnet50.cifar": (lambda: Narrow(*BOTTLENECK_50, WIDTH_50, "cifar"), (6, 19, 17), (24, 21), 6),
+    "resnet50.cifar": (lambda: Narrow(*BOTTLENECK_50, WIDTH_50, "cifar"), (6, 19, 17), (14, 11), 6),
     "resnet50.imagenet": (
         lambda: Narrow(*BOTTLENECK_50, WIDTH_50, "imagenet"),
         (6, 45, 39),
-        (50, 33),
-        4,
+        (40, 33),
+        9,
     ),
 }
 FILES = {
