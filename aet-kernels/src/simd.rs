@@ -140,3 +140,36 @@ pub(crate) fn fence_streams() {
         std::arch::x86_64::_mm_sfence();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bits of those of `0, 1, -1, ..` that are above 0.
+    struct Positive;
+
+    impl WithSimd for Positive {
+        type Output = (u32, usize);
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> (u32, usize) {
+            let values = [0.0, 1.0, -1.0, 2.0, 3.0, -0.0, -4.0, 5.0].repeat(2);
+            // SAFETY: no vector holds more than 16 values.
+            let vector = unsafe { load(simd, values.as_ptr()) };
+            let mask = simd.greater_than_f32s(vector, simd.splat_f32s(0.0));
+            (bits(simd, mask), S::F32_LANES)
+        }
+    }
+
+    #[test]
+    fn a_mask_has_a_bit_for_each_value() {
+        let expected = |lanes: usize| 0b1001_1010_1001_1010 & u32::MAX >> (32 - lanes);
+        let check = |(bits, lanes): (u32, usize)| assert_eq!(bits, expected(lanes), "{lanes}");
+        check(run(Positive));
+        check(Arch::Scalar.dispatch(Positive));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            check(Simd::vectorize(avx2, Positive));
+        }
+    }
+}

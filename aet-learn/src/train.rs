@@ -69,7 +69,7 @@ pub enum Event {
         /// The epoch after which it ran, counted from 0.
         epoch: u64,
         /// What it found.
-        result: ProbeResult,
+        result: Box<ProbeResult>,
     },
 }
 
@@ -366,6 +366,7 @@ impl<'a> Training<'a> {
                 "event": "probe", "step": self.state.progress.step, "epoch": epoch,
                 "encoder": "trained", "split": "validation", "result": &result,
             }))?;
+            let result = Box::new(result);
             flow = watcher(&Event::Probe { epoch, result });
         }
         Ok(flow)

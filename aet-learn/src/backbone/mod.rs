@@ -180,6 +180,10 @@ pub struct Tap {
 
 /// The network of an encoder.
 #[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few networks in a process, and its weights are elsewhere"
+)]
 pub enum Network {
     /// Network-in-network.
     Nin(Nin),

@@ -140,12 +140,7 @@ pub fn fit(
         charge: charged / (config.c * bank.len() as f64),
     };
     let start = vec![0.0; (bank.dim + 1) * classes];
-    let solution = minimise(
-        config,
-        start,
-        &mut |values| objective.loss_and_gradient(values),
-        progress,
-    );
+    let solution = minimise(config, start, &objective, progress);
     let (weights, intercepts) = solution.values.split_at(bank.dim * classes);
     Ok(LogisticModel {
         weights: weights.to_vec(),
@@ -232,15 +227,12 @@ struct Solution {
     converged: bool,
 }
 
-/// Loss and gradient at some weights.
-type LossAndGradient<'a> = &'a mut dyn FnMut(&[f32]) -> (f64, Vec<f64>);
-
 /// The least value of `objective` from `start` on, by Burn's L-BFGS with a line search (strong Wolfe
 /// conditions) on the CPU. Its own sums are in one order up to 4 million unknowns.
 fn minimise(
     config: &LogisticConfig,
     start: Vec<f32>,
-    objective: LossAndGradient<'_>,
+    objective: &Objective<'_>,
     progress: &mut dyn FnMut(f32),
 ) -> Solution {
     let device = Device::flex();
@@ -262,7 +254,7 @@ fn minimise(
     let mut evaluations = 0;
     let (unknowns, _) = solver.step(1.0, unknowns, |unknowns: Unknowns| {
         let id = unknowns.values.id;
-        let (loss, gradient) = objective(&values_of(unknowns));
+        let (loss, gradient) = objective.loss_and_gradient(&values_of(unknowns));
         evaluations += 1;
         progress((evaluations as f32 / config.iterations as f32).min(1.0));
         let gradient: Vec<f32> = gradient.into_iter().map(|part| part as f32).collect();
@@ -272,7 +264,7 @@ fn minimise(
         (loss, gradients)
     });
     let values = values_of(unknowns);
-    let (_, gradient) = objective(&values);
+    let (_, gradient) = objective.loss_and_gradient(&values);
     let largest = gradient
         .iter()
         .fold(0.0_f64, |most, part| most.max(part.abs()));

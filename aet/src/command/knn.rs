@@ -1,23 +1,18 @@
 //! `aet knn`: the exact nearest neighbours of embeddings in a Parquet file, however many there are.
 
-use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aet_learn::peak::multiply_adds_per_second;
 use aet_learn::probe::KnnConfig;
 use aet_learn::probe::knn::{Neighbour, Search, vote};
 use anyhow::Context;
-use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
-use arrow_schema::{DataType, Field, Schema};
 use clap::Args;
-use parquet::arrow::ArrowWriter;
 use serde_json::json;
 
 use super::bench::rounded;
 use crate::failure::usage;
-use crate::features::properties;
+use crate::features::neighbours::NeighbourFile;
 use crate::features::read::{Block, FeatureShards, extend};
 use crate::memory::{Size, in_mib, peak_mib};
 use crate::output::{draft_beside, keep_draft, print, print_json};
@@ -96,7 +91,7 @@ pub fn run(args: &KnnArgs) -> anyhow::Result<()> {
         searched,
         labels: None,
         results: results
-            .map(|file| Results::new(file, args.neighbours))
+            .map(|file| NeighbourFile::new(file, args.neighbours))
             .transpose()?,
         advance: Advance::new("searching"),
         tally: Tally::default(),
@@ -106,7 +101,7 @@ pub fn run(args: &KnnArgs) -> anyhow::Result<()> {
     let seconds = start.elapsed();
     let (tally, searched) = (work.tally, work.searched);
     if let Some(results) = work.results {
-        results.writer.close()?;
+        results.close()?;
     }
     if let (Some(draft), Some(out)) = (draft, &args.out) {
         keep_draft(draft, out)?;
@@ -190,7 +185,7 @@ struct Work {
     searched: FeatureShards,
     /// Those of the searched rows, once they were all seen and if all have one.
     labels: Option<Vec<u32>>,
-    results: Option<Results>,
+    results: Option<NeighbourFile>,
     advance: Advance,
     tally: Tally,
 }
@@ -302,57 +297,6 @@ fn timed(search: &mut Search, block: &Block) -> Duration {
     let start = Instant::now();
     search.visit(block.features());
     start.elapsed()
-}
-
-/// The file of neighbours.
-struct Results {
-    writer: ArrowWriter<File>,
-    schema: Arc<Schema>,
-    count: i32,
-}
-
-impl Results {
-    fn new(file: File, count: usize) -> anyhow::Result<Self> {
-        let count = i32::try_from(count).context("that many neighbours do not fit a row")?;
-        let list = |name: &str, item: DataType| {
-            let item = Arc::new(Field::new("item", item, false));
-            Field::new(name, DataType::FixedSizeList(item, count), false)
-        };
-        let schema = Arc::new(Schema::new(vec![
-            list("neighbours", DataType::Int64),
-            list("similarities", DataType::Float32),
-            Field::new("vote", DataType::Int64, true),
-        ]));
-        let properties = properties("similarities")?.build();
-        Ok(Self {
-            writer: ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?,
-            schema,
-            count,
-        })
-    }
-
-    fn write(&mut self, found: &[Vec<Neighbour>], votes: &[Option<u32>]) -> anyhow::Result<()> {
-        let all = || found.iter().flatten();
-        let rows: Int64Array = all().map(|near| Some(near.index as i64)).collect();
-        let similarities: Float32Array = all().map(|near| Some(near.similarity)).collect();
-        let list = |column: usize, values: ArrayRef| -> anyhow::Result<ArrayRef> {
-            let DataType::FixedSizeList(item, _) = self.schema.field(column).data_type() else {
-                anyhow::bail!("column {column} is no list");
-            };
-            let list = FixedSizeListArray::try_new(Arc::clone(item), self.count, values, None)?;
-            Ok(Arc::new(list))
-        };
-        let votes: Int64Array = votes.iter().map(|vote| vote.map(i64::from)).collect();
-        let columns = vec![
-            list(0, Arc::new(rows))?,
-            list(1, Arc::new(similarities))?,
-            Arc::new(votes),
-        ];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        self.writer.write(&batch)?;
-        self.writer.flush()?;
-        Ok(())
-    }
 }
 
 /// What is told at the end.

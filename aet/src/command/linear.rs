@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_learn::probe::{Labelled, LogisticConfig, logistic};
+use aet_learn::probe::{Labelled, LogisticConfig, LogisticModel, logistic};
 use anyhow::Context;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -67,52 +67,57 @@ pub fn run(args: &LinearArgs) -> anyhow::Result<()> {
         standardise: !args.as_they_are,
     };
     config.validate()?;
-    let train_shards = FeatureShards::open(&args.train)?;
-    let test_shards = FeatureShards::open(&args.test)?;
-    if train_shards.dim != test_shards.dim {
+    let (train, test) = (
+        FeatureShards::open(&args.train)?,
+        FeatureShards::open(&args.test)?,
+    );
+    if train.dim != test.dim {
         return Err(usage(format!(
-            "{} has embeddings of {} numbers but {} of {}",
-            args.train.display(),
-            train_shards.dim,
-            args.test.display(),
-            test_shards.dim
+            "embeddings of {} numbers in {} cannot be compared with those of {} in {}",
+            train.dim,
+            train.path.display(),
+            test.dim,
+            test.path.display()
         )));
     }
     let draft = args.out.as_deref().map(draft_beside).transpose()?;
-    let (train, train_labels) = labelled(&train_shards)?;
-    let (test, test_labels) = labelled(&test_shards)?;
-    let classes = train_labels
-        .iter()
-        .max()
-        .map_or(0, |most| *most as usize + 1);
+    let (bank, labels) = labelled(&train)?;
+    let (judged, truth) = labelled(&test)?;
     let task = Labelled {
-        features: &train,
-        labels: &train_labels,
+        features: &bank,
+        labels: &labels,
     };
+    let classes = labels.iter().max().map_or(0, |most| *most as usize + 1);
     let start = Instant::now();
     let advance = Advance::new("fitting");
     let model = logistic::fit(&config, task, classes, &mut |share| advance.to_share(share))?;
     drop(advance);
     let seconds = start.elapsed().as_secs_f64();
-    let predictions = model.predict(&test)?;
-    let pairs = predictions.iter().zip(&test_labels);
-    let wrong = pairs
-        .filter(|(predicted, label)| predicted != label)
-        .count();
-    let error = wrong as f64 / test_labels.len() as f64;
+    let predictions = model.predict(&judged)?;
     if let (Some(draft), Some(out)) = (draft, &args.out) {
-        write(
-            draft.reopen().context("cannot write the draft")?,
-            &predictions,
-        )?;
+        let file = draft.reopen().context("cannot write the draft")?;
+        write(file, &predictions)?;
         keep_draft(draft, out)?;
     }
+    let pairs = predictions.iter().zip(&truth);
+    let wrong = pairs.filter(|(predicted, label)| predicted != label);
+    let error = wrong.count() as f64 / truth.len() as f64;
+    show(args, &model, [bank.len(), judged.len()], [error, seconds])
+}
+
+/// Tells the error and the seconds of the fit, of so many rows to learn from and to be judged on.
+fn show(
+    args: &LinearArgs,
+    model: &LogisticModel,
+    [train, test]: [usize; 2],
+    [error, seconds]: [f64; 2],
+) -> anyhow::Result<()> {
     if args.json {
         return print_json(&json!({
-            "train": train.len(),
-            "test": test.len(),
-            "dimension": train.dim,
-            "classes": classes,
+            "train": train,
+            "test": test,
+            "dimension": model.scaling.means.len(),
+            "classes": model.classes,
             "c": args.c,
             "error": error,
             "evaluations": model.evaluations,
@@ -127,12 +132,18 @@ pub fn run(args: &LinearArgs) -> anyhow::Result<()> {
         true => "",
         false => " (the tolerance was not reached; raise --iterations)",
     };
-    let lines = [
-        ("error", format!("{:.2} %", 100.0 * error)),
-        ("evaluations", format!("{}{ended}", model.evaluations)),
-        ("seconds", format!("{seconds:.2}")),
+    let mut lines = vec![
+        ("error".into(), format!("{:.2} %", 100.0 * error)),
+        (
+            "evaluations".into(),
+            format!("{}{ended}", model.evaluations),
+        ),
+        ("seconds".into(), format!("{seconds:.2}")),
     ];
-    print(&text_list(&lines.map(|(name, line)| (name.into(), line))))
+    if let Some(out) = &args.out {
+        lines.push(("file".into(), out.display().to_string()));
+    }
+    print(&text_list(&lines))
 }
 
 /// All of `shards`, every row with its label.

@@ -1,7 +1,8 @@
 //! Features of images as Parquet: one row an image, with `path` (text), `label` (whole number or
 //! null) and `embedding` (a list of 32-bit floats of one length). [`mod@write`] makes a file or a folder
-//! of shards, [`read`] reads either, a block at a time.
+//! of shards, [`mod@read`] reads either, a block at a time; [`neighbours`] is what a search found in them.
 
+pub mod neighbours;
 pub mod read;
 pub mod write;
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use aet_data::DataError;
@@ -143,11 +144,18 @@ impl Iterator for Blocks<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some((shard, reader)) = &mut self.reading {
-                let fail = |source| malformed(&shard.path, format!("cannot be decoded: {source}"));
-                match reader.next() {
+                let path = &shard.path;
+                let fail = |why: String| malformed(path, format!("cannot be decoded: {why}"));
+                // The decoder answers some kinds of damage with a panic.
+                let read = AssertUnwindSafe(|| reader.next());
+                let Ok(next) = std::panic::catch_unwind(read) else {
+                    self.reading = None;
+                    return Some(Err(fail("it is damaged".into())));
+                };
+                match next {
                     Some(Ok(batch)) if batch.num_rows() == 0 => continue,
-                    Some(Ok(batch)) => return Some(block(&batch, self.dim, &shard.path)),
-                    Some(Err(source)) => return Some(Err(fail(source))),
+                    Some(Ok(batch)) => return Some(block(&batch, self.dim, path)),
+                    Some(Err(source)) => return Some(Err(fail(source.to_string()))),
                     None => self.reading = None,
                 }
             }
