@@ -303,3 +303,28 @@ fn a_damaged_or_foreign_record_is_named() {
     let message = ProtocolRecord::read(&path).unwrap_err().to_string();
     assert!(message.contains("small.json is damaged"), "{message}");
 }
+
+#[test]
+fn a_record_names_other_data_changes_and_missing_bounds() {
+    let claim =
+        "[data]\nname = \"Shapes\"\nclasses = 10\ntrain = 200\ntest = 60\nimage_size = [32, 32]\n";
+    let remarks = |change: &str, train_images: usize| {
+        let text = format!("{PROTOCOL}{claim}");
+        let changes = [change.to_string()];
+        let protocol = Protocol::parse("small", &text, &changes, &backbone()).unwrap();
+        let subject = Subject {
+            train_images,
+            ..subject()
+        };
+        ProtocolRecord::new(&protocol, subject).remarks()
+    };
+    assert!(remarks("validation=0.25", 200).is_empty());
+    let less = remarks("training.epochs=1", 190);
+    assert_eq!(less.len(), 2);
+    assert!(less[0].ends_with("training.epochs 1 instead of 2"));
+    assert!(less[1].contains("Shapes has 200 training") && less[1].contains("these are 190"));
+    let lower = remarks("encoders=[\"trained\",\"supervised\"]", 200);
+    assert!(lower[1].starts_with("no lower bound"), "{lower:?}");
+    let upper = remarks("encoders=[\"random\",\"trained\"]", 200);
+    assert!(upper[1].starts_with("no upper bound"), "{upper:?}");
+}

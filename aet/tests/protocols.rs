@@ -115,6 +115,7 @@ fn runs_of_one_experiment_become_one_table() {
         "{rendered}"
     );
     assert!(rendered.contains(" ± "), "{rendered}");
+    assert!(rendered.contains("- no upper bound: --set"), "{rendered}");
     std::fs::write(&document, "nothing").unwrap();
     let message = refusal(folder, &into);
     assert!(message.contains("lacks the lines"), "{message}");

@@ -379,8 +379,8 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_key() {
         for (change, expected) in [
             ("validation=1.0", "validation = 1"),
-            ("validation=0.0", "left open"),
-            ("validation=0.0", "validation = 0"),
+            ("validation=0.0", "leaves something open"),
+            ("validation=0.0", "validation"),
             ("seeds=[]", "seeds"),
             ("encoders=[\"supervised\"]", "supervised"),
             ("probes.1.tap=block9", "block9"),
@@ -388,8 +388,7 @@ mod tests {
             ("training.epoch=3", "epoch"),
         ] {
             let message = parse(&[change]).map_or_else(|e| e.to_string(), |_| "taken".into());
-            let known = message.contains(expected) || expected == "left open";
-            assert!(known, "{change}: {message}");
+            assert!(message.contains(expected), "{change}: {message}");
         }
     }
 }

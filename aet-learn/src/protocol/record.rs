@@ -177,6 +177,58 @@ impl ProtocolRecord {
         self.definition == other.definition && subject == other.subject
     }
 
+    /// What should be known about the figures, a sentence each: how protocol and data differ from
+    /// what was shipped, and which bound is missing.
+    pub fn remarks(&self) -> Vec<String> {
+        let (definition, subject) = (&self.definition, &self.subject);
+        let mut remarks: Vec<String> = self
+            .reductions
+            .iter()
+            .map(|change| format!("not the protocol as shipped: {change}"))
+            .collect();
+        if let Some(claim) = &definition.data {
+            let (claimed, found) = (
+                (claim.classes, claim.train, claim.test, claim.image_size),
+                (
+                    subject.classes,
+                    subject.train_images,
+                    subject.test_images,
+                    subject.image_size,
+                ),
+            );
+            let words = |(classes, train, test, [height, width]): (
+                usize,
+                usize,
+                usize,
+                [usize; 2],
+            )| {
+                format!(
+                    "{train} training and {test} test images of {height}x{width} in {classes} classes"
+                )
+            };
+            if found != claimed {
+                remarks.push(format!(
+                    "not the data of the protocol: {} has {}, these are {}",
+                    claim.name,
+                    words(claimed),
+                    words(found)
+                ));
+            }
+        }
+        let thawed = definition.probes.iter().all(|probe| probe.thaw);
+        if !thawed && !definition.encoders.contains(&EncoderKind::Random) {
+            remarks.push("no lower bound: the encoder random is not among those judged".into());
+        }
+        if !thawed && !definition.encoders.contains(&EncoderKind::Supervised) {
+            remarks.push(
+                "no upper bound: --set 'encoders=[\"random\",\"trained\",\"supervised\"]' trains the same \
+                 network with labels"
+                    .into(),
+            );
+        }
+        remarks
+    }
+
     /// The piece with these coordinates, if it is done.
     pub fn piece(
         &self,

@@ -55,7 +55,7 @@ pub fn run(request: &Request<'_>) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.json", protocol.name()));
     let fresh = ProtocolRecord::new(protocol, subject(request)?);
     let mut record = earlier(&path, &fresh)?.unwrap_or(fresh);
-    for line in remarks(protocol, datasets) {
+    for line in record.remarks() {
         note(&line);
     }
     let work = folder.join(protocol.name());
@@ -137,26 +137,6 @@ fn earlier(path: &Path, fresh: &ProtocolRecord) -> anyhow::Result<Option<Protoco
     Ok(None)
 }
 
-/// What should be known about the figures.
-fn remarks(protocol: &Protocol, datasets: &Datasets) -> Vec<String> {
-    let mut remarks: Vec<String> = protocol
-        .reductions()
-        .iter()
-        .map(|change| format!("not the protocol as shipped: {change}"))
-        .collect();
-    if let Some(claim) = &protocol.data {
-        let test = datasets.test.as_ref().map_or(0, |test| test.len());
-        let found = [datasets.train.len(), test];
-        if found != [claim.train, claim.test] {
-            remarks.push(format!(
-                "not the data of the protocol: {} has {} training and {} test images, these are {} and {}",
-                claim.name, claim.train, claim.test, found[0], found[1]
-            ));
-        }
-    }
-    remarks
-}
-
 /// Shows how far the protocol is.
 struct View {
     advance: Option<(usize, Advance)>,
@@ -191,7 +171,7 @@ fn show(request: &Request<'_>, record: &ProtocolRecord, path: &Path) -> anyhow::
     if request.json {
         return print_json(&json!({
             "run": request.run.path(), "protocol": record.protocol, "record": path,
-            "reductions": record.reductions, "rows": board.json(),
+            "reductions": record.reductions, "remarks": record.remarks(), "rows": board.json(),
         }));
     }
     let mut text = format!(
@@ -201,7 +181,7 @@ fn show(request: &Request<'_>, record: &ProtocolRecord, path: &Path) -> anyhow::
         request.run.name(),
         board.grid().to_text()
     );
-    for line in remarks(request.protocol, request.datasets) {
+    for line in record.remarks() {
         text.push_str(&format!("{line}\n"));
     }
     text.push_str(&format!("record  {}", path.display()));

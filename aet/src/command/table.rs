@@ -144,9 +144,11 @@ fn markdown_of(group: &[&ProtocolRecord]) -> String {
         subject.image_size[0],
         subject.image_size[1],
     ));
-    if !first.reductions.is_empty() {
-        let changes = first.reductions.join("; ");
-        text.push_str(&format!("**Not the protocol as shipped:** {changes}.\n\n"));
+    for remark in first.remarks() {
+        text.push_str(&format!("- {remark}\n"));
+    }
+    if !text.ends_with("\n\n") {
+        text.push('\n');
     }
     text.push_str(&Scoreboard::of(group).grid().to_markdown());
     text.push_str(&sources(&first.definition.published));
@@ -176,6 +178,7 @@ fn json_of(group: &[&ProtocolRecord]) -> Value {
     json!({
         "protocol": first.protocol,
         "reductions": first.reductions,
+        "remarks": first.remarks(),
         "subjects": group.iter().map(|record| &record.subject).collect::<Vec<_>>(),
         "rows": Scoreboard::of(group).json(),
     })

@@ -28,6 +28,8 @@ pub struct Curves {
     pub seconds: f64,
     /// The last losses on training and test images.
     pub last: [Option<f64>; 2],
+    /// Validation error of each online probe, in per cent, by its name.
+    pub online: Vec<(String, Points)>,
 }
 
 impl Curves {
@@ -68,9 +70,32 @@ impl Curves {
             steps: last["step"].as_u64().unwrap_or(0),
             seconds: last["seconds"].as_f64().unwrap_or(0.0),
             last: [last["train_loss"].as_f64(), last["test_loss"].as_f64()],
+            online: online(metrics),
             train,
         }
     }
+}
+
+/// What the probes during training found on the validation images, in the order of their names'
+/// first appearance.
+fn online(metrics: &[Value]) -> Vec<(String, Points)> {
+    let mut curves: Vec<(String, Points)> = Vec::new();
+    for record in metrics.iter().filter(|r| r["split"] == "validation") {
+        let result = &record["result"];
+        let (Some(name), Some(epoch), Some(error)) = (
+            result["probe"].as_str(),
+            record["epoch"].as_f64(),
+            result["error"].as_f64(),
+        ) else {
+            continue;
+        };
+        let point = [epoch + 1.0, 100.0 * error];
+        match curves.iter_mut().find(|(known, _)| known == name) {
+            Some((_, points)) => points.push(point),
+            None => curves.push((name.to_string(), vec![point])),
+        }
+    }
+    curves
 }
 
 /// The mean of every point and the up to `window - 1` points before it.
@@ -102,6 +127,24 @@ mod tests {
         assert_eq!(curves.test, [[1.0, 0.3]]);
         assert_eq!(curves.mean_answer, Some(0.6));
         assert_eq!(curves.steps, 10);
+    }
+
+    #[test]
+    fn online_probes_have_a_curve_each_and_those_of_the_end_have_none() {
+        let probe = |epoch: u64, split: &str, name: &str, error: f64| {
+            json!({"event": "probe", "epoch": epoch, "split": split, "encoder": "trained",
+                "result": {"probe": name, "error": error}})
+        };
+        let metrics = [
+            probe(0, "validation", "kNN", 0.5),
+            probe(0, "validation", "logistic", 0.625),
+            probe(1, "validation", "kNN", 0.25),
+            probe(1, "test", "kNN", 0.125),
+        ];
+        let online = Curves::of(&metrics).online;
+        assert_eq!(online[0], ("kNN".into(), vec![[1.0, 50.0], [2.0, 25.0]]));
+        assert_eq!(online[1], ("logistic".into(), vec![[1.0, 62.5]]));
+        assert_eq!(online.len(), 2);
     }
 
     #[test]

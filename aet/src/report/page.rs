@@ -36,6 +36,14 @@ pub fn page(material: &Material<'_>) -> anyhow::Result<String> {
     html.push_str("\n</section>\n<section>\n<h2>Learning rate</h2>\n");
     html.push_str(&rate_chart(material).svg());
     html.push_str("\n</section>\n");
+    if !material.curves.online.is_empty() {
+        html.push_str(
+            "<section>\n<h2>Probes during training</h2>\n<p>Error of quick probes on training \
+             images whose labels they did not learn from; the test images were not looked at.</p>\n",
+        );
+        html.push_str(&online_chart(material).svg());
+        html.push_str("\n</section>\n");
+    }
     let _ = write!(
         html,
         "<section>\n<h2>Transformations, true and predicted</h2>\n<p>{0}</p>\n\
@@ -218,6 +226,28 @@ fn rate_chart(material: &Material<'_>) -> Chart {
         }],
         height: 220.0,
         from_zero: true,
+    }
+}
+
+/// Classes of the lines of online probes; more lines than classes begin again.
+const LINES: [&str; 4] = ["train", "test", "third", "fourth"];
+
+fn online_chart(material: &Material<'_>) -> Chart {
+    let series = material.curves.online.iter().zip(LINES.iter().cycle());
+    Chart {
+        says: "Validation error of the online probes over the epochs".into(),
+        x_label: "epochs of training".into(),
+        y_label: "validation error, %".into(),
+        series: series
+            .map(|((name, points), class)| Series {
+                name: name.clone(),
+                class,
+                points: points.clone(),
+                marked: points.len() <= 60,
+            })
+            .collect(),
+        height: 280.0,
+        from_zero: false,
     }
 }
 
