@@ -12,7 +12,7 @@ use aet_data::{
     Augment, EpochPlan, ImageSet, ItemContext, ItemPipeline, Loader, Normalisation, Order,
     PairPipeline, Payload, ShapesConfig, Source,
 };
-use aet_geometry::{Family, RgbImage, warp_into};
+use aet_geometry::{Family, Homography, RgbImage, TransformationFamily, warp_into};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rand::Rng;
 
@@ -104,7 +104,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("warp", |bencher| {
         bencher.iter(|| {
             for (index, sampled) in maps.iter().enumerate() {
-                let map = &sampled.source_from_output;
+                let map = &sampled.source_from_output().unwrap_or(Homography::IDENTITY);
                 warp_into(set.image(index), map, image.view_mut(), pipeline.fill);
                 black_box(&mut image);
             }

@@ -14,7 +14,7 @@ use aet_data::random::{Purpose, generator};
 use aet_data::{
     Augment, EpochPlan, ImageSet, Loader, Location, Normalisation, Order, PairPipeline, Split,
 };
-use aet_geometry::{Family, RgbImage, warp_into};
+use aet_geometry::{Family, Homography, RgbImage, TransformationFamily, warp_into};
 
 const BATCH_SIZE: usize = 512;
 
@@ -121,7 +121,9 @@ fn stages(set: &ImageSet, pairs: &PairPipeline) {
         black_box(pairs.family.sample(&mut rng, height, width));
     });
     time("warp", &mut |index| {
-        let map = &maps[index].source_from_output;
+        let map = &maps[index]
+            .source_from_output()
+            .unwrap_or(Homography::IDENTITY);
         warp_into(set.image(index), map, warped.view_mut(), pairs.fill);
         black_box(&mut warped);
     });

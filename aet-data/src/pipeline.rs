@@ -1,7 +1,7 @@
 //! What becomes of one item of a set: [`ItemPipeline`], and the two that need nothing but
 //! geometry. A pretext task with other views brings its own.
 
-use aet_geometry::{Family, RgbImage, RgbView, warp_into};
+use aet_geometry::{Family, RgbImage, RgbView, TransformationFamily};
 
 use crate::augment::Augment;
 use crate::normalise::Normalisation;
@@ -123,8 +123,10 @@ impl ItemPipeline for PairPipeline {
             augmented.view()
         };
         let sampled = self.family.sample(&mut transform_rng, height, width);
-        let map = &sampled.source_from_output;
-        warp_into(original, map, warped.view_mut(), self.fill);
+        let output = warped.view_mut();
+        sampled
+            .transformation
+            .apply_into(original, output, self.fill);
         let normaliser = self.normalisation.prepare();
         normaliser.apply_into(original, views[0]);
         normaliser.apply_into(warped.view(), views[1]);

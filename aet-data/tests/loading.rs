@@ -10,7 +10,7 @@ use aet_data::{
     Augment, EpochPlan, HostBatch, ImageSet, ItemContext, ItemPipeline, Loader, Normalisation,
     Order, PairPipeline, ViewPipeline, steps_per_epoch,
 };
-use aet_geometry::{Family, RgbView, warp};
+use aet_geometry::{Family, RgbView, TransformationFamily};
 use rand::Rng;
 
 const COUNT: usize = 23;
@@ -133,7 +133,7 @@ fn a_pair_is_the_augmented_image_and_its_warp() {
                 .apply_into(set.image(index), &mut rng, original.view_mut());
             let mut rng = generator(11, 3, index as u64, Purpose::Transform);
             let sampled = pipeline.family.sample(&mut rng, 8, 8);
-            let warped = warp(&original, &sampled.source_from_output, 8, 8, pipeline.fill);
+            let warped = sampled.transformation.apply(original.view(), pipeline.fill);
             for (view, image) in [original, warped].iter().enumerate() {
                 let mut expected = vec![0.0; 192];
                 normaliser.apply_into(image.view(), &mut expected);

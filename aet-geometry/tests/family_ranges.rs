@@ -25,11 +25,11 @@ fn left_out_fields_have_their_released_values() {
         assert_eq!(serde_json::from_str::<Family>(&bare).unwrap(), family);
         let text = serde_json::to_string(&family).unwrap();
         assert_eq!(serde_json::from_str::<Family>(&text).unwrap(), family);
-        let unknown = format!("{{ \"kind\": \"{}\", \"colour\": 1 }}", family.name());
+        let unknown = format!("{{ \"kind\": \"{}\", \"swirl\": 1 }}", family.name());
         let error = serde_json::from_str::<Family>(&unknown)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("colour"), "{error}");
+        assert!(error.contains("swirl"), "{error}");
     }
     let released = Affine {
         rotation_deg: 180.0,
@@ -155,7 +155,10 @@ fn impossible_ranges_are_refused_with_range_and_value() {
     for steps in [0, 1, 361] {
         let value = steps.to_string();
         assert_refused(
-            Family::Rotation(Rotation { steps }),
+            Family::Rotation(Rotation {
+                steps: Some(steps),
+                ..Rotation::default()
+            }),
             ["from 2 to 360", &value],
         );
     }
@@ -205,7 +208,7 @@ fn ranges_of_one_number_give_targets_of_zero() {
     };
     let sampled = affine.sample(&mut generator(2), 32, 32);
     assert_eq!(sampled.target, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-    assert_eq!(sampled.source_from_output, Homography::IDENTITY);
+    assert_eq!(sampled.source_from_output(), Some(Homography::IDENTITY));
     let euclidean = Euclidean {
         rotation_deg: 0.0,
         translation: 0.0,

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 
 use aet_data::{Augment, Normalisation, ShapesConfig};
-use aet_geometry::Family;
+use aet_geometry::{Family, TransformationFamily};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -202,6 +202,7 @@ impl ExperimentConfig {
     /// The first thing that is impossible, with its key, range and value.
     pub fn resolve(mut self) -> Result<Experiment, ConfigError> {
         self.transformation.validate()?;
+        self.objective.validate(&self.transformation)?;
         self.backbone.validate()?;
         self.optimizer.validate()?;
         self.training.validate()?;

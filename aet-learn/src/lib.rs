@@ -13,6 +13,7 @@ pub mod data;
 pub mod embed;
 pub mod error;
 pub mod evaluate;
+pub mod matrix;
 pub mod model;
 pub mod objective;
 pub mod optim;
@@ -24,6 +25,7 @@ pub mod schedule;
 pub mod state;
 pub mod statistics;
 pub mod train;
+pub mod warp;
 
 pub use aet_kernels::{peak, simd};
 pub use burn::tensor::Device;

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aet_data::{EpochPlan, Loader, Order};
-use aet_learn::Device;
-use aet_learn::LearnError;
+use aet_geometry::Family;
 use aet_learn::batch::PairBatch;
 use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::data::Datasets;
@@ -17,6 +16,7 @@ use aet_learn::optim::step;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, named_tensors};
 use aet_learn::train::{Event, Outcome, pair_pipeline, train};
+use aet_learn::{ConfigError, Device, LearnError};
 
 const TOML: &str = r#"
 seed = 5
@@ -44,10 +44,13 @@ log_every = 2
 checkpoint_every = 4
 "#;
 
-fn experiment(changes: &[&str]) -> Experiment {
+fn configure(changes: &[&str]) -> Result<Experiment, ConfigError> {
     let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
-    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
-    config.resolve().unwrap()
+    ExperimentConfig::parse(TOML, "test", &changes)?.resolve()
+}
+
+fn experiment(changes: &[&str]) -> Experiment {
+    configure(changes).unwrap()
 }
 
 fn open(experiment: &Experiment) -> Datasets {
@@ -160,61 +163,87 @@ fn a_draft_left_by_a_crash_is_neither_read_nor_in_the_way() {
     assert!(run.is_finished().unwrap());
 }
 
-/// Every family with both losses, on one batch that does not change.
+/// The losses of up to 200 steps on one batch that does not change, until the mean of the last ten is
+/// below `enough(first loss)`; and that mean.
+fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) {
+    let device = Device::flex().autodiff();
+    let plan = EpochPlan {
+        seed: 1,
+        epoch: 0,
+        batch_size: 16,
+        order: Order::Shuffled,
+        drop_last: true,
+        first_step: 0,
+    };
+    let train = open(experiment).train;
+    let pairs = Arc::new(pair_pipeline(experiment));
+    let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
+    let batch = PairBatch::from_host(batch.unwrap(), &device);
+    let mut model = fresh_model(experiment, [32, 32], &device);
+    let mut optimizer = experiment.optimizer.init();
+    let mut losses: Vec<f32> = Vec::new();
+    // A single loss goes up and down with the rate; the mean over some steps does not. In matrix
+    // entries, an angle that is wrong by half a turn feels little pull, and how long a pair is caught
+    // there depends on the last digits.
+    let mean_of_ten = |losses: &[f32]| match losses.len() {
+        ..10 => f32::INFINITY,
+        count => losses[count - 10..].iter().sum::<f32>() / 10.0,
+    };
+    while losses.len() < 200
+        && losses
+            .first()
+            .is_none_or(|first| mean_of_ten(&losses) >= enough(*first))
+    {
+        let output = model.objective.loss(&model.encoder, &batch);
+        losses.push(output.loss.clone().into_scalar::<f32>());
+        model = step(&mut optimizer, 0.02, model, &output.loss);
+    }
+    let last = mean_of_ten(&losses);
+    (losses, last)
+}
+
+/// Every family with every loss that it has something for.
 #[test]
-fn a_single_batch_is_learnt_for_every_family_and_both_losses() {
-    for kind in [
-        "projective",
-        "affine",
-        "rotation",
-        "euclidean",
-        "similarity",
-    ] {
-        for loss in ["parameters", "matrix"] {
-            let experiment = experiment(&[
-                &format!("transformation.kind={kind}"),
-                &format!("objective.loss={loss}"),
-            ]);
-            let device = Device::flex().autodiff();
-            let plan = EpochPlan {
-                seed: 1,
-                epoch: 0,
-                batch_size: 16,
-                order: Order::Shuffled,
-                drop_last: true,
-                first_step: 0,
+fn a_single_batch_is_learnt_for_every_family_and_loss() {
+    let mut learnt = 0;
+    for (kind, _) in Family::KINDS {
+        for loss in ["parameters", "matrix", "corners", "image"] {
+            let changes = [
+                format!("transformation.kind={kind}"),
+                format!("objective.loss={loss}"),
+            ];
+            let changes = [&changes[0][..], &changes[1]];
+            let Ok(experiment) = configure(&changes) else {
+                continue;
             };
-            let train = open(&experiment).train;
-            let pairs = Arc::new(pair_pipeline(&experiment));
-            let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
-            let batch = PairBatch::from_host(batch.unwrap(), &device);
-            let mut model = fresh_model(&experiment, [32, 32], &device);
-            let mut optimizer = experiment.optimizer.init();
-            let mut losses = Vec::new();
-            // A single loss goes up and down with the rate; the mean over some steps does not. In
-            // matrix entries, an angle that is wrong by half a turn feels little pull, and how long a
-            // pair is caught there depends on the last digits.
-            let mean_of_ten = |losses: &[f32]| match losses.len() {
-                ..10 => f32::INFINITY,
-                count => losses[count - 10..].iter().sum::<f32>() / 10.0,
+            // Pixels differ where the interpolation or a surrogate cannot be exact.
+            let enough: fn(f32) -> f32 = match loss {
+                "image" => |first| 0.97 * first,
+                _ => |first| 0.6 * first,
             };
-            while losses.len() < 200
-                && losses
-                    .first()
-                    .is_none_or(|first| mean_of_ten(&losses) >= 0.6 * first)
-            {
-                let output = model.objective.loss(&model.encoder, &batch);
-                losses.push(output.loss.clone().into_scalar::<f32>());
-                model = step(&mut optimizer, 0.02, model, &output.loss);
-            }
-            let (first, last) = (losses[0], mean_of_ten(&losses));
+            let (losses, last) = memorise(&experiment, enough);
             println!(
-                "{kind}, {loss}: {first} to {last} in {} steps",
+                "{kind}, {loss}: {} to {last} in {} steps",
+                losses[0],
                 losses.len()
             );
-            assert!(last < 0.6 * first, "{kind}, {loss}: {first} to {last}");
+            assert!(
+                last < enough(losses[0]),
+                "{kind}, {loss}: {} to {last}",
+                losses[0]
+            );
+            learnt += 1;
         }
     }
+    // 13 families with parameters, 9 homographies, 10 that do nothing but move, 3 surrogates.
+    assert_eq!(learnt, 13 + 2 * 9 + 10 + 3);
+}
+
+#[test]
+fn the_variational_objective_becomes_surer_and_stays_right() {
+    let experiment = experiment(&["objective.kind=avt", "transformation.kind=translation"]);
+    let (losses, last) = memorise(&experiment, |first| first - 0.5);
+    assert!(last < losses[0] - 0.5, "{} to {last}", losses[0]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::motion::{about, shift_px};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
-use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar};
 
 pub(super) const NAME: &str = "affine";
 
@@ -78,10 +79,7 @@ impl Affine {
             check::to_unit(motion.scale, self.scale),
             check::to_unit(motion.shear_rad, self.shear_range()),
         ];
-        Sampled {
-            source_from_output: motion.source_from_output(height, width),
-            target: target.map(|value| value as f32).to_vec(),
-        }
+        Sampled::warp(motion.parts().matrix([height, width]), &target)
     }
 
     fn most_shift_px(&self, height: usize, width: usize) -> [f64; 2] {
@@ -94,12 +92,8 @@ impl TransformationFamily for Affine {
         NAME
     }
 
-    fn target_names(&self) -> Vec<&'static str> {
-        TARGET_NAMES.to_vec()
-    }
-
-    fn target_len(&self) -> usize {
-        TARGET_NAMES.len()
+    fn target_names(&self) -> Vec<String> {
+        check::names(&TARGET_NAMES)
     }
 
     fn tanh_decoder(&self) -> bool {
@@ -123,27 +117,27 @@ impl TransformationFamily for Affine {
         self.sampled(&motion, height, width)
     }
 
-    fn source_from_output(
-        &self,
-        target: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Result<Homography, FamilyError> {
-        let [cos, sin, x, y, scale, shear] = check::target(self, target)?;
-        let most_px = self.most_shift_px(height, width);
-        let motion = Motion {
-            rotation_rad: sin.atan2(cos),
-            shift_px: [x * most_px[0], y * most_px[1]],
-            scale: check::from_unit(scale, self.scale),
-            shear_rad: check::from_unit(shear, self.shear_range()),
+    fn matrix<S: Scalar>(&self, target: &[S], size: [usize; 2]) -> Matrix<S> {
+        let [cos, sin, x, y, scale, shear] = check::components(target);
+        let [cos, sin] = S::direction(cos, sin);
+        let shear = shear.times(self.shear_deg.to_radians());
+        let (shear_cos, shear_sin) = (shear.clone().cos(), shear.sin());
+        let parts = Parts {
+            sheared: [
+                cos.clone() * shear_cos.clone() - sin.clone() * shear_sin.clone(),
+                sin.clone() * shear_cos.clone() + cos.clone() * shear_sin,
+            ],
+            direction: [cos, sin],
+            area: check::from_unit(scale, self.scale) * shear_cos,
+            shift_px: shift_px([x, y], self.translation, size),
         };
-        Ok(motion.source_from_output(height, width))
+        parts.matrix(size)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
         check::within(NAME, "translation", self.translation, [0.0, 1.0])?;
-        check::scales(NAME, self.scale)?;
+        check::scales(NAME, "scale", self.scale)?;
         check::within(NAME, "shear_deg", self.shear_deg, [0.0, 89.0])
     }
 }
@@ -163,20 +157,40 @@ struct Motion {
 }
 
 impl Motion {
-    /// The inverse of the motion, written out as torchvision does.
-    fn source_from_output(&self, height: usize, width: usize) -> Homography {
-        let centre = [width as f64 / 2.0 + 0.5, height as f64 / 2.0 + 0.5];
+    fn parts(&self) -> Parts<f64> {
         let (sin, cos) = self.rotation_rad.sin_cos();
         let (sheared_sin, sheared_cos) = (self.rotation_rad + self.shear_rad).sin_cos();
-        let size = 1.0 / (self.scale * (sheared_cos * cos + sheared_sin * sin));
-        let [a, b] = [size * sheared_cos, size * sheared_sin];
-        let [d, e] = [-size * sin, size * cos];
-        let [x, y] = [centre[0] + self.shift_px[0], centre[1] + self.shift_px[1]];
-        Homography::from_rows([
-            [a, b, centre[0] - a * x - b * y],
-            [d, e, centre[1] - d * x - e * y],
-            [0.0, 0.0, 1.0],
-        ])
+        Parts {
+            direction: [cos, sin],
+            sheared: [sheared_cos, sheared_sin],
+            area: self.scale * (sheared_cos * cos + sheared_sin * sin),
+            shift_px: self.shift_px,
+        }
+    }
+}
+
+/// What the matrix of a motion is made of.
+struct Parts<S> {
+    /// (cosine, sine) of the rotation.
+    direction: [S; 2],
+    /// (cosine, sine) of rotation and shear together.
+    sheared: [S; 2],
+    /// Scale times the cosine of the shear.
+    area: S,
+    shift_px: [S; 2],
+}
+
+impl<S: Scalar> Parts<S> {
+    /// The inverse of the motion, written out as torchvision does.
+    fn matrix(self, [height, width]: [usize; 2]) -> Matrix<S> {
+        let centre = [width as f64 / 2.0 + 0.5, height as f64 / 2.0 + 0.5];
+        let ([cos, sin], [sheared_cos, sheared_sin]) = (self.direction, self.sheared);
+        let size = self.area.constant(1.0) / self.area;
+        let linear = [
+            [size.clone() * sheared_cos, size.clone() * sheared_sin],
+            [-(size.clone() * sin), size * cos],
+        ];
+        about(centre, linear, self.shift_px)
     }
 }
 
@@ -218,7 +232,7 @@ mod tests {
                 shear_rad: golden.shear.to_radians(),
             };
             let sampled = Affine::default().sampled(&motion, golden.height, golden.width);
-            let found = sampled.source_from_output.coefficients();
+            let found = sampled.source_from_output().unwrap().coefficients();
             for (found, expected) in found.iter().zip(&golden.matrix) {
                 assert!((found - expected).abs() < 1e-10, "{found} for {expected}");
             }

@@ -3,13 +3,11 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::rigid::Motion;
+use super::motion::{Motion, shift_px};
 use super::{FamilyError, Sampled, TransformationFamily, check};
-use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar};
 
 pub(super) const NAME: &str = "euclidean";
-
-const TARGET_NAMES: [&str; 4] = ["cos_rotation", "sin_rotation", "x_shift", "y_shift"];
 
 /// The content of the image is rotated about the middle `(width/2, height/2)`, then shifted; the
 /// angle and the shift along each axis are drawn uniformly, each on its own.
@@ -39,12 +37,8 @@ impl TransformationFamily for Euclidean {
         NAME
     }
 
-    fn target_names(&self) -> Vec<&'static str> {
-        TARGET_NAMES.to_vec()
-    }
-
-    fn target_len(&self) -> usize {
-        TARGET_NAMES.len()
+    fn target_names(&self) -> Vec<String> {
+        check::names(&["cos_rotation", "sin_rotation", "x_shift", "y_shift"])
     }
 
     fn tanh_decoder(&self) -> bool {
@@ -52,30 +46,19 @@ impl TransformationFamily for Euclidean {
     }
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
-        let (motion, target) =
-            Motion::sample(rng, self.rotation_deg, self.translation, [height, width]);
-        Sampled {
-            source_from_output: motion.source_from_output(height, width),
-            target: target.map(|value| value as f32).to_vec(),
-        }
+        let size = [height, width];
+        let (motion, target) = Motion::sample(rng, self.rotation_deg, self.translation, size);
+        Sampled::warp(motion.source_from_output(size), &target)
     }
 
-    fn source_from_output(
-        &self,
-        target: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Result<Homography, FamilyError> {
-        let [cos, sin, x, y] = check::target(self, target)?;
+    fn matrix<S: Scalar>(&self, target: &[S], size: [usize; 2]) -> Matrix<S> {
+        let [cos, sin, x, y] = check::components(target);
         let motion = Motion {
+            scale: cos.constant(1.0),
             direction: [cos, sin],
-            scale: 1.0,
-            shift_px: [
-                x * self.translation * width as f64,
-                y * self.translation * height as f64,
-            ],
+            shift_px: shift_px([x, y], self.translation, size),
         };
-        Ok(motion.source_from_output(height, width))
+        motion.source_from_output(size)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

@@ -4,33 +4,77 @@
 //! A family is one file here and one row in [`Family`].
 
 mod affine;
+mod blur;
 mod check;
+mod colour;
+mod compose;
+mod dihedral;
 mod draw;
+mod elastic;
 mod euclidean;
+mod local_shuffle;
+mod motion;
 mod projective;
-mod rigid;
 mod rotation;
+mod scaling;
+mod shear;
 mod similarity;
+mod surrogate;
+mod texture;
+mod thin_plate;
+mod translation;
+
+use std::sync::Arc;
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar, identity};
+use crate::spline::SplineBasis;
+use crate::transformation::Transformation;
 
 pub use affine::Affine;
+pub use blur::Blur;
+pub use colour::Colour;
+pub use compose::Compose;
+pub use dihedral::Dihedral;
+pub use elastic::Elastic;
 pub use euclidean::Euclidean;
+pub use local_shuffle::LocalShuffle;
 pub use projective::Projective;
 pub use rotation::Rotation;
+pub use scaling::Scaling;
+pub use shear::Shear;
 pub use similarity::Similarity;
+pub use texture::Texture;
+pub use thin_plate::ThinPlate;
+pub use translation::Translation;
 
 /// A transformation drawn from a family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampled {
-    /// Where in the source image each point of the transformed image is read from, in pixels.
-    pub source_from_output: Homography,
+    /// What is done to the image.
+    pub transformation: Transformation,
     /// What the decoder is to predict, normalised, `[target_len]`.
     pub target: Vec<f32>,
+}
+
+impl Sampled {
+    /// The warp by `source_from_output`, with its target.
+    fn warp(source_from_output: Matrix<f64>, target: &[f64]) -> Self {
+        Self {
+            transformation: Homography::from_rows(source_from_output).into(),
+            target: target.iter().map(|value| *value as f32).collect(),
+        }
+    }
+
+    /// Where in the source image each point of the transformed image is read from, in pixels; see
+    /// [`Transformation::source_from_output`].
+    pub fn source_from_output(&self) -> Option<Homography> {
+        self.transformation.source_from_output()
+    }
 }
 
 /// Why a family, or a target for one, was refused.
@@ -64,7 +108,7 @@ pub enum FamilyError {
         /// Name of the family.
         family: &'static str,
         /// Name of the component.
-        component: &'static str,
+        component: String,
         /// Its value.
         found: f32,
     },
@@ -78,13 +122,16 @@ pub enum FamilyError {
     },
 }
 
-/// What every family can do.
+/// What every family can do. One that moves points writes down [`matrix`](Self::matrix), and has
+/// the rest of what geometry needs: the way back from a target, losses on matrix entries and
+/// corners, and a warp that gradients flow through. One that changes values instead writes down
+/// [`transformation`](Self::transformation) and [`moves`](Self::moves).
 pub trait TransformationFamily {
     /// Name in configurations and on the command line, such as `"projective"`.
     fn name(&self) -> &'static str;
 
     /// One name per component of the target.
-    fn target_names(&self) -> Vec<&'static str>;
+    fn target_names(&self) -> Vec<String>;
 
     /// Number of components of the target.
     fn target_len(&self) -> usize {
@@ -94,11 +141,49 @@ pub trait TransformationFamily {
     /// Whether the decoder of this family ends in tanh: its targets lie in [-1, 1].
     fn tanh_decoder(&self) -> bool;
 
+    /// Whether its transformations move points.
+    fn moves(&self) -> bool {
+        true
+    }
+
+    /// Whether its transformations move points by a homography, the one that
+    /// [`matrix`](Self::matrix) gives.
+    fn is_homography(&self) -> bool {
+        self.moves()
+    }
+
+    /// The thin-plate spline that a target gives the control points of, for images of `size`
+    /// (height, width), and the largest move of a point as a fraction of its side; none for other
+    /// families.
+    fn spline(&self, _size: [usize; 2]) -> Option<(Arc<SplineBasis>, f64)> {
+        None
+    }
+
+    /// The family whose parameters a decoder answers with in place of its own; some where
+    /// transformations have no parameters, and a target no components.
+    fn surrogate(&self) -> Option<&Family> {
+        None
+    }
+
+    /// Whether its transformations change values other than by moving them.
+    fn changes_values(&self) -> bool {
+        !self.moves()
+    }
+
     /// Draws a transformation for an image of `height` x `width` pixels.
     ///
     /// What is drawn depends on the generator's output alone. Never panics; ranges that
     /// [`validate`](Self::validate) refuses give meaningless transformations.
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled;
+
+    /// `source_from_output`, in pixels, of the transformation that `target`, `[target_len]`, stands
+    /// for, on an image of `size` (height, width); the identity where nothing moves.
+    ///
+    /// # Panics
+    /// When the target has another length, or none.
+    fn matrix<S: Scalar>(&self, target: &[S], _size: [usize; 2]) -> Matrix<S> {
+        identity(&target[0])
+    }
 
     /// The transformation that a target, `[target_len]`, stands for, on an image of `height` x
     /// `width` pixels. The way back from [`Sampled::target`], up to rounding.
@@ -109,12 +194,18 @@ pub trait TransformationFamily {
     ///
     /// # Errors
     /// When the target has the wrong length or a component that is not finite.
-    fn source_from_output(
+    fn transformation(
         &self,
         target: &[f32],
         height: usize,
         width: usize,
-    ) -> Result<Homography, FamilyError>;
+    ) -> Result<Transformation, FamilyError>
+    where
+        Self: Sized,
+    {
+        let target = check::target(self, target)?;
+        Ok(Homography::from_rows(self.matrix(&target, [height, width])).into())
+    }
 
     /// Checks that the ranges are possible.
     ///
@@ -127,7 +218,7 @@ pub trait TransformationFamily {
 /// where what is left out has its released value.
 ///
 /// ```
-/// use aet_geometry::{Family, RgbImage, warp};
+/// use aet_geometry::{Family, RgbImage};
 /// use rand::SeedableRng;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let family: Family = serde_json::from_str(r#"{ "kind": "projective", "corner_shift": 0.1 }"#)?;
@@ -136,13 +227,12 @@ pub trait TransformationFamily {
 /// let image = RgbImage::new(2, 3, (0..18).map(|v| v * 14).collect())?;
 /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
 /// let sampled = family.sample(&mut rng, 2, 3);
-/// let transformed = warp(&image, &sampled.source_from_output, 2, 3, [128; 3]);
+/// let transformed = sampled.transformation.apply(image.view(), [128; 3]);
 /// assert_eq!(sampled.target.len(), family.target_len());
 ///
 /// // And back, from what a decoder predicts to the transformation.
-/// let source_from_output = family.source_from_output(&sampled.target, 2, 3)?;
-/// let again = warp(&image, &source_from_output, 2, 3, [128; 3]);
-/// assert_eq!(again.height(), transformed.height());
+/// let again = family.transformation(&sampled.target, 2, 3)?;
+/// assert_eq!(again.apply(image.view(), [128; 3]), transformed);
 /// # Ok(())
 /// # }
 /// ```
@@ -159,6 +249,28 @@ pub enum Family {
     Euclidean(Euclidean),
     /// See [`Similarity`].
     Similarity(Similarity),
+    /// See [`Translation`].
+    Translation(Translation),
+    /// See [`Scaling`].
+    Scaling(Scaling),
+    /// See [`Shear`].
+    Shear(Shear),
+    /// See [`Dihedral`].
+    Dihedral(Dihedral),
+    /// See [`Colour`].
+    Colour(Colour),
+    /// See [`Blur`].
+    Blur(Blur),
+    /// See [`Compose`].
+    Compose(Compose),
+    /// See [`ThinPlate`].
+    ThinPlate(ThinPlate),
+    /// See [`Elastic`].
+    Elastic(Elastic),
+    /// See [`LocalShuffle`].
+    LocalShuffle(LocalShuffle),
+    /// See [`Texture`].
+    Texture(Texture),
 }
 
 /// Calls a method of whichever family it is.
@@ -170,6 +282,17 @@ macro_rules! of_family {
             Family::Rotation($inner) => $call,
             Family::Euclidean($inner) => $call,
             Family::Similarity($inner) => $call,
+            Family::Translation($inner) => $call,
+            Family::Scaling($inner) => $call,
+            Family::Shear($inner) => $call,
+            Family::Dihedral($inner) => $call,
+            Family::Colour($inner) => $call,
+            Family::Blur($inner) => $call,
+            Family::Compose($inner) => $call,
+            Family::ThinPlate($inner) => $call,
+            Family::Elastic($inner) => $call,
+            Family::LocalShuffle($inner) => $call,
+            Family::Texture($inner) => $call,
         }
     };
 }
@@ -187,10 +310,36 @@ impl Family {
         ),
         (
             rotation::NAME,
-            "equally spaced rotations, by default the four quarter turns (RotNet)",
+            "rotation by any angle, or by equally spaced ones",
         ),
         (euclidean::NAME, "rotation and translation"),
         (similarity::NAME, "rotation, translation and scale"),
+        (translation::NAME, "shifts along both axes"),
+        (scaling::NAME, "magnification about the middle"),
+        (shear::NAME, "rows that slide along x"),
+        (
+            dihedral::NAME,
+            "flips and quarter turns, the eight symmetries of a square",
+        ),
+        (colour::NAME, "hue, saturation, contrast and brightness"),
+        (blur::NAME, "Gaussian blur"),
+        (
+            compose::NAME,
+            "one family after the other; the target is theirs side by side",
+        ),
+        (
+            thin_plate::NAME,
+            "thin-plate spline through control points that are moved",
+        ),
+        (
+            elastic::NAME,
+            "smooth random displacements, without parameters",
+        ),
+        (
+            local_shuffle::NAME,
+            "pixels change places within small windows, without parameters",
+        ),
+        (texture::NAME, "a random filter, without parameters"),
     ];
 
     /// The family of this name with its default ranges.
@@ -204,6 +353,17 @@ impl Family {
             rotation::NAME => Ok(Self::Rotation(Rotation::default())),
             euclidean::NAME => Ok(Self::Euclidean(Euclidean::default())),
             similarity::NAME => Ok(Self::Similarity(Similarity::default())),
+            translation::NAME => Ok(Self::Translation(Translation::default())),
+            scaling::NAME => Ok(Self::Scaling(Scaling::default())),
+            shear::NAME => Ok(Self::Shear(Shear::default())),
+            dihedral::NAME => Ok(Self::Dihedral(Dihedral::default())),
+            colour::NAME => Ok(Self::Colour(Colour::default())),
+            blur::NAME => Ok(Self::Blur(Blur::default())),
+            compose::NAME => Ok(Self::Compose(Compose::default())),
+            thin_plate::NAME => Ok(Self::ThinPlate(ThinPlate::default())),
+            elastic::NAME => Ok(Self::Elastic(Elastic::default())),
+            local_shuffle::NAME => Ok(Self::LocalShuffle(LocalShuffle::default())),
+            texture::NAME => Ok(Self::Texture(Texture::default())),
             _ => Err(FamilyError::UnknownKind {
                 found: kind.to_owned(),
                 known: Self::KINDS
@@ -215,32 +375,13 @@ impl Family {
         }
     }
 
-    /// See [`TransformationFamily::name`].
+    /// Its name, as [`TransformationFamily::name`].
     pub fn name(&self) -> &'static str {
-        of_family!(self, family => family.name())
+        TransformationFamily::name(self)
     }
 
-    /// See [`TransformationFamily::target_names`].
-    pub fn target_names(&self) -> Vec<&'static str> {
-        of_family!(self, family => family.target_names())
-    }
-
-    /// See [`TransformationFamily::target_len`].
-    pub fn target_len(&self) -> usize {
-        of_family!(self, family => family.target_len())
-    }
-
-    /// See [`TransformationFamily::tanh_decoder`].
-    pub fn tanh_decoder(&self) -> bool {
-        of_family!(self, family => family.tanh_decoder())
-    }
-
-    /// See [`TransformationFamily::sample`].
-    pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
-        of_family!(self, family => family.sample(rng, height, width))
-    }
-
-    /// See [`TransformationFamily::source_from_output`].
+    /// Where the image is read from under the transformation that `target` stands for; see
+    /// [`TransformationFamily::transformation`] and [`Transformation::source_from_output`].
     ///
     /// # Errors
     /// When the target has the wrong length or a component that is not finite.
@@ -249,15 +390,72 @@ impl Family {
         target: &[f32],
         height: usize,
         width: usize,
-    ) -> Result<Homography, FamilyError> {
-        of_family!(self, family => family.source_from_output(target, height, width))
+    ) -> Result<Option<Homography>, FamilyError> {
+        let transformation = self.transformation(target, height, width)?;
+        Ok(transformation.source_from_output())
     }
 
-    /// See [`TransformationFamily::validate`].
-    ///
-    /// # Errors
-    /// [`FamilyError::Range`] naming the first field that is impossible.
-    pub fn validate(&self) -> Result<(), FamilyError> {
+    /// The family whose parameters a decoder answers with: the surrogate, or the family itself.
+    pub fn answer(&self) -> &Self {
+        self.surrogate().unwrap_or(self)
+    }
+}
+
+impl TransformationFamily for Family {
+    fn name(&self) -> &'static str {
+        of_family!(self, family => family.name())
+    }
+
+    fn target_names(&self) -> Vec<String> {
+        of_family!(self, family => family.target_names())
+    }
+
+    fn target_len(&self) -> usize {
+        of_family!(self, family => family.target_len())
+    }
+
+    fn tanh_decoder(&self) -> bool {
+        of_family!(self, family => family.tanh_decoder())
+    }
+
+    fn moves(&self) -> bool {
+        of_family!(self, family => family.moves())
+    }
+
+    fn is_homography(&self) -> bool {
+        of_family!(self, family => family.is_homography())
+    }
+
+    fn spline(&self, size: [usize; 2]) -> Option<(Arc<SplineBasis>, f64)> {
+        of_family!(self, family => family.spline(size))
+    }
+
+    fn surrogate(&self) -> Option<&Family> {
+        of_family!(self, family => family.surrogate())
+    }
+
+    fn changes_values(&self) -> bool {
+        of_family!(self, family => family.changes_values())
+    }
+
+    fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
+        of_family!(self, family => family.sample(rng, height, width))
+    }
+
+    fn matrix<S: Scalar>(&self, target: &[S], size: [usize; 2]) -> Matrix<S> {
+        of_family!(self, family => family.matrix(target, size))
+    }
+
+    fn transformation(
+        &self,
+        target: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Result<Transformation, FamilyError> {
+        of_family!(self, family => family.transformation(target, height, width))
+    }
+
+    fn validate(&self) -> Result<(), FamilyError> {
         of_family!(self, family => family.validate())
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar};
 
 pub(super) const NAME: &str = "projective";
 
@@ -168,12 +169,8 @@ impl TransformationFamily for Projective {
         NAME
     }
 
-    fn target_names(&self) -> Vec<&'static str> {
-        TARGET_NAMES.to_vec()
-    }
-
-    fn target_len(&self) -> usize {
-        TARGET_NAMES.len()
+    fn target_names(&self) -> Vec<String> {
+        check::names(&TARGET_NAMES)
     }
 
     fn tanh_decoder(&self) -> bool {
@@ -182,27 +179,27 @@ impl TransformationFamily for Projective {
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
         let source_from_output = self.draw(rng, height, width);
-        let target = self.target(&source_from_output, height, width);
         Sampled {
-            source_from_output,
-            target,
+            target: self.target(&source_from_output, height, width),
+            transformation: source_from_output.into(),
         }
     }
 
-    fn source_from_output(
-        &self,
-        target: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Result<Homography, FamilyError> {
-        let target: [f64; 8] = check::target(self, target)?;
+    fn matrix<S: Scalar>(&self, target: &[S], [height, width]: [usize; 2]) -> Matrix<S> {
+        let target: [S; 8] = check::components(target);
         let (mean, std) = self.target_statistics(height, width);
-        let coefficients = std::array::from_fn(|i| target[i] * std[i] + mean[i]);
-        Ok(Homography::from_coefficients(coefficients))
+        let one = target[0].constant(1.0);
+        let mut index = 0;
+        let [a, b, c, d, e, f, g, h] = target.map(|value| {
+            let coefficient = value.times(std[index]).plus(mean[index]);
+            index += 1;
+            coefficient
+        });
+        [[a, b, c], [d, e, f], [g, h, one]]
     }
 
     fn validate(&self) -> Result<(), FamilyError> {
-        check::scales(NAME, self.scale)?;
+        check::scales(NAME, "scale", self.scale)?;
         // Beyond half the smallest side a corner may pass the middle of the image.
         check::within(
             NAME,

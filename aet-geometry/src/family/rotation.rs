@@ -1,4 +1,4 @@
-//! The rotation family: equally spaced angles, by default the quarter turns of RotNet (arXiv
+//! The rotation family: any angle, or equally spaced ones such as the quarter turns of RotNet (arXiv
 //! 1803.07728), with the angle regressed instead of classified.
 
 use std::f64::consts::TAU;
@@ -6,17 +6,15 @@ use std::f64::consts::TAU;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::rigid::Motion;
+use super::motion::Motion;
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
-use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar};
 
 pub(super) const NAME: &str = "rotation";
 
-const TARGET_NAMES: [&str; 2] = ["cos_rotation", "sin_rotation"];
-
-/// Rotation by `k * 360 / steps` degrees, each `k` in `0..steps` as likely, about the middle of the
-/// image `(width/2, height/2)`, clockwise as seen. On a square image a quarter turn moves pixels
-/// onto pixels.
+/// Rotation about the middle of the image `(width/2, height/2)`, clockwise as seen, by an angle that
+/// is drawn uniformly: from a range, or with `steps` from `k * 360 / steps` degrees, each `k` in
+/// `0..steps` as likely. On a square image a quarter turn moves pixels onto pixels.
 ///
 /// The target is the cosine and the sine of the angle, as for the rotation within [`Affine`]: an
 /// angle itself would jump where it wraps round, and the four quarter turns lie equally far from
@@ -26,13 +24,19 @@ const TARGET_NAMES: [&str; 2] = ["cos_rotation", "sin_rotation"];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rotation {
-    /// Number of angles on the full circle: 4, the quarter turns.
-    pub steps: u32,
+    /// Largest rotation either way, in degrees: 180.
+    pub rotation_deg: f64,
+    /// Number of angles on the full circle, in place of the range; absent for any angle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
 }
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self { steps: 4 }
+        Self {
+            rotation_deg: 180.0,
+            steps: None,
+        }
     }
 }
 
@@ -41,12 +45,8 @@ impl TransformationFamily for Rotation {
         NAME
     }
 
-    fn target_names(&self) -> Vec<&'static str> {
-        TARGET_NAMES.to_vec()
-    }
-
-    fn target_len(&self) -> usize {
-        TARGET_NAMES.len()
+    fn target_names(&self) -> Vec<String> {
+        check::names(&["cos_rotation", "sin_rotation"])
     }
 
     fn tanh_decoder(&self) -> bool {
@@ -54,36 +54,37 @@ impl TransformationFamily for Rotation {
     }
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
-        let steps = u64::from(self.steps.max(1));
-        let direction = direction_of(draw::index(rng, steps), steps);
-        let motion = Motion {
-            direction,
-            scale: 1.0,
-            shift_px: [0.0; 2],
+        let direction = match self.steps {
+            Some(steps) => {
+                let steps = u64::from(steps.max(1));
+                direction_of(draw::index(rng, steps), steps)
+            }
+            None => {
+                let most = self.rotation_deg.to_radians();
+                let (sin, cos) = draw::uniform(rng, -most, most).sin_cos();
+                [cos, sin]
+            }
         };
-        Sampled {
-            source_from_output: motion.source_from_output(height, width),
-            target: direction.map(|value| value as f32).to_vec(),
-        }
+        Sampled::warp(self.matrix(&direction, [height, width]), &direction)
     }
 
-    fn source_from_output(
-        &self,
-        target: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Result<Homography, FamilyError> {
-        let direction = check::target(self, target)?;
+    fn matrix<S: Scalar>(&self, target: &[S], size: [usize; 2]) -> Matrix<S> {
+        let [cos, sin] = check::components(target);
+        let (zero, one) = (cos.constant(0.0), cos.constant(1.0));
         let motion = Motion {
-            direction,
-            scale: 1.0,
-            shift_px: [0.0; 2],
+            direction: [cos, sin],
+            scale: one,
+            shift_px: [zero.clone(), zero],
         };
-        Ok(motion.source_from_output(height, width))
+        motion.source_from_output(size)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {
-        check::within(NAME, "steps", f64::from(self.steps), [2.0, 360.0])
+        check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
+        match self.steps {
+            Some(steps) => check::within(NAME, "steps", f64::from(steps), [2.0, 360.0]),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,19 +3,11 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::rigid::Motion;
+use super::motion::{Motion, shift_px};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
-use crate::homography::Homography;
+use crate::scalar::{Matrix, Scalar};
 
 pub(super) const NAME: &str = "similarity";
-
-const TARGET_NAMES: [&str; 5] = [
-    "cos_rotation",
-    "sin_rotation",
-    "x_shift",
-    "y_shift",
-    "scale",
-];
 
 /// The content of the image is rotated and scaled about the middle `(width/2, height/2)`, then
 /// shifted; angle, shift along each axis and scale are drawn uniformly, each on its own.
@@ -50,12 +42,14 @@ impl TransformationFamily for Similarity {
         NAME
     }
 
-    fn target_names(&self) -> Vec<&'static str> {
-        TARGET_NAMES.to_vec()
-    }
-
-    fn target_len(&self) -> usize {
-        TARGET_NAMES.len()
+    fn target_names(&self) -> Vec<String> {
+        check::names(&[
+            "cos_rotation",
+            "sin_rotation",
+            "x_shift",
+            "y_shift",
+            "scale",
+        ])
     }
 
     fn tanh_decoder(&self) -> bool {
@@ -63,37 +57,27 @@ impl TransformationFamily for Similarity {
     }
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
+        let size = [height, width];
         let (motion, [cos, sin, x, y]) =
-            Motion::sample(rng, self.rotation_deg, self.translation, [height, width]);
+            Motion::sample(rng, self.rotation_deg, self.translation, size);
         let scale = draw::uniform(rng, self.scale[0], self.scale[1]);
         let target = [cos, sin, x, y, check::to_unit(scale, self.scale)];
-        Sampled {
-            source_from_output: Motion { scale, ..motion }.source_from_output(height, width),
-            target: target.map(|value| value as f32).to_vec(),
-        }
+        Sampled::warp(Motion { scale, ..motion }.source_from_output(size), &target)
     }
 
-    fn source_from_output(
-        &self,
-        target: &[f32],
-        height: usize,
-        width: usize,
-    ) -> Result<Homography, FamilyError> {
-        let [cos, sin, x, y, scale] = check::target(self, target)?;
+    fn matrix<S: Scalar>(&self, target: &[S], size: [usize; 2]) -> Matrix<S> {
+        let [cos, sin, x, y, scale] = check::components(target);
         let motion = Motion {
             direction: [cos, sin],
             scale: check::from_unit(scale, self.scale),
-            shift_px: [
-                x * self.translation * width as f64,
-                y * self.translation * height as f64,
-            ],
+            shift_px: shift_px([x, y], self.translation, size),
         };
-        Ok(motion.source_from_output(height, width))
+        motion.source_from_output(size)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
         check::within(NAME, "translation", self.translation, [0.0, 1.0])?;
-        check::scales(NAME, self.scale)
+        check::scales(NAME, "scale", self.scale)
     }
 }

@@ -2,16 +2,19 @@
 //! 3.1 and 3.2): a siamese encoder, global average pooling of both views' features, and one linear
 //! layer that gives the transformation's parameters back.
 
-use aet_data::random::{self, Purpose, unit};
-use aet_geometry::Family;
+use aet_geometry::{Family, TransformationFamily};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::matrix::normalised_matrix_entries;
+use super::distance::Distance;
+use super::siamese::{linear_layer, siamese_features};
 use super::{ObjectiveOutput, Task};
 use crate::backbone::Encoder;
 use crate::batch::PairBatch;
+use crate::error::ConfigError;
+use crate::matrix::{corner_positions_px, normalised_matrix_entries};
+use crate::warp::warp_batch;
 
 /// How the decoder's answer is held against the transformation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,11 @@ pub enum Loss {
     /// Squared differences of the entries of the 3x3 matrix, in normalised coordinates (section
     /// 3.2).
     Matrix,
+    /// Squared differences of where the four corners of the image are read from, in normalised
+    /// coordinates.
+    Corners,
+    /// The distance between t(x) and the image that the estimate of t makes of x (section 3.4).
+    Image,
 }
 
 /// How the squared differences of one pair become one number. Both are averaged over the batch.
@@ -42,8 +50,37 @@ pub enum Reduction {
 pub struct AetConfig {
     /// What is compared.
     pub loss: Loss,
-    /// How it becomes one number.
+    /// How it becomes one number; the distance of images is a mean in any case.
     pub reduction: Reduction,
+    /// What the distance of images is, for `loss = "image"`.
+    pub distance: Distance,
+}
+
+impl AetConfig {
+    /// Refuses a loss that `family` has nothing for.
+    ///
+    /// # Errors
+    /// Names the key, what it may be and the value.
+    pub fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        let allowed = if family.surrogate().is_some() {
+            (self.loss != Loss::Image)
+                .then_some("\"image\" for a family without parameters, such as this one")
+        } else {
+            match self.loss {
+                Loss::Parameters => None,
+                Loss::Matrix | Loss::Corners => (!family.is_homography()
+                    || family.changes_values())
+                .then_some("\"parameters\" for a family that is not a homography"),
+                Loss::Image => (!family.moves() || family.changes_values())
+                    .then_some("\"parameters\" for a family that changes values"),
+            }
+        };
+        let Some(allowed) = allowed else {
+            return Ok(());
+        };
+        let found = format!("\"{}\"", format!("{:?}", self.loss).to_lowercase());
+        Err(ConfigError::range("objective.loss", allowed, found))
+    }
 }
 
 /// The siamese decoder and its loss.
@@ -55,38 +92,39 @@ pub struct Aet {
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     config: AetConfig,
+    /// The family whose parameters are answered with.
     #[module(skip)]
     family: Family,
+    /// Whether that is the one that transformations come from, and so has their targets.
+    #[module(skip)]
+    has_target: bool,
     #[module(skip)]
     image_size: [usize; 2],
+    #[module(skip)]
+    fill: [f32; 3],
 }
 
 impl Aet {
     /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0.
     pub fn new(config: &AetConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
-        let mut rng = random::generator(seed, 0, 1, Purpose::Init);
-        let (inputs, outputs) = (2 * task.channels, task.family.target_len());
-        let bound = 1.0 / (inputs as f64).sqrt();
-        let weight: Vec<f32> = (0..inputs * outputs)
-            .map(|_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32)
-            .collect();
-        let weight = TensorData::new(weight, [inputs, outputs]);
+        let family = task.family.answer();
+        let size = [2 * task.channels, family.target_len()];
+        let (weight, bias) = linear_layer(size, seed, device);
         Self {
-            weight: Param::from_tensor(Tensor::from_data(weight, device)),
-            bias: Param::from_tensor(Tensor::zeros([outputs], device)),
+            weight,
+            bias,
             config: config.clone(),
-            family: task.family.clone(),
+            family: family.clone(),
+            has_target: task.family.surrogate().is_none(),
             image_size: task.image_size,
+            fill: task.fill,
         }
     }
 
     /// The predicted normalised target, `[batch, target length]`. In training each view is
     /// normalised with its own batch statistics, as released.
     pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
-        let tap = encoder.last_tap();
-        let views = Tensor::cat(vec![batch.original.clone(), batch.transformed.clone()], 0);
-        let features = global_average(encoder.forward_views(views, 2, tap));
-        self.decode(Tensor::cat(features.chunk(2, 0), 1))
+        self.decode(siamese_features(encoder, batch))
     }
 
     /// Features of both views `[batch, 2 * channels]` to the normalised target.
@@ -99,23 +137,74 @@ impl Aet {
         }
     }
 
-    /// The loss of a batch, with the mean squared error of the normalised target beside it.
+    /// The loss of a batch, and beside it:
+    /// - `mse`, the mean squared error of the normalised target, where transformations have one;
+    /// - `corner_px`, how far the corners are off on average, where they move by a homography;
+    /// - with `loss = "image"`, `image_ratio`: the distance over that of the identity, which is below 1
+    ///   where the estimate tells anything of the transformation.
     pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
         let prediction = self.predict(encoder, batch);
-        let squares = (prediction.clone() - batch.target.clone()).square();
-        let mse = squares.clone().detach().mean();
+        let mut parts = Vec::new();
+        if self.has_target {
+            let squares = (prediction.clone() - batch.target.clone()).square();
+            parts.push(("mse", squares.detach().mean()));
+            if self.family.is_homography() {
+                parts.push((
+                    "corner_px",
+                    self.corner_error_px(&prediction, &batch.target),
+                ));
+            }
+        }
         let loss = match self.config.loss {
-            Loss::Parameters => self.reduce(squares),
+            Loss::Parameters => self.reduce((prediction - batch.target.clone()).square()),
             Loss::Matrix => {
                 let entries =
                     |target| normalised_matrix_entries(&self.family, target, self.image_size);
                 self.reduce((entries(prediction) - entries(batch.target.clone())).square())
             }
+            Loss::Corners => {
+                let off = self.corners_off_px(prediction, batch.target.clone());
+                self.reduce((off / self.half_sides(&batch.target.device())).square())
+            }
+            Loss::Image => {
+                let distance = self.config.distance;
+                let truth = || batch.transformed.clone();
+                let found = distance.between(self.estimate(batch, prediction), truth());
+                let identity = distance.between(batch.original.clone(), truth());
+                parts.push(("image_ratio", found.clone().detach() / identity.detach()));
+                found
+            }
         };
-        ObjectiveOutput {
-            loss,
-            parts: vec![("mse", mse)],
-        }
+        ObjectiveOutput { loss, parts }
+    }
+
+    /// What the transformation of normalised target `prediction` makes of the originals, `[batch, 3,
+    /// height, width]`.
+    fn estimate(&self, batch: &PairBatch, prediction: Tensor<2>) -> Tensor<4> {
+        let fill = TensorData::new(self.fill.to_vec(), [1, 3, 1, 1]);
+        let fill = Tensor::from_data(fill, &batch.original.device());
+        warp_batch(&self.family, batch.original.clone(), prediction, fill)
+    }
+
+    /// How far each corner is off along x and y, in pixels, `[batch, 8]`.
+    fn corners_off_px(&self, prediction: Tensor<2>, target: Tensor<2>) -> Tensor<2> {
+        let corners = |target| corner_positions_px(&self.family, target, self.image_size);
+        corners(prediction) - corners(target)
+    }
+
+    /// The mean distance between a corner and its estimate, in pixels.
+    fn corner_error_px(&self, prediction: &Tensor<2>, target: &Tensor<2>) -> Tensor<1> {
+        let off = self.corners_off_px(prediction.clone().detach(), target.clone());
+        let [batch, _] = off.dims();
+        let squares = off.square().reshape([batch, 4, 2]).sum_dim(2);
+        squares.sqrt().mean()
+    }
+
+    /// Half the width and half the height in turn, `[1, 8]`: a unit of normalised coordinates.
+    fn half_sides(&self, device: &Device) -> Tensor<2> {
+        let [height, width] = self.image_size.map(|side| side as f32 / 2.0);
+        let sides = [width, height].repeat(4);
+        Tensor::from_data(TensorData::new(sides, [1, 8]), device)
     }
 
     /// `[batch, n]` squared differences to one number.
@@ -125,13 +214,4 @@ impl Aet {
             Reduction::HalfSum => squares.sum_dim(1).mean() * 0.5,
         }
     }
-}
-
-/// `[batch, channels, height, width]` to its means over the image, `[batch, channels]`.
-pub fn global_average(features: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, height, width] = features.dims();
-    features
-        .reshape([batch, channels, height * width])
-        .mean_dim(2)
-        .reshape([batch, channels])
 }

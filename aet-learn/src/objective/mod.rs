@@ -2,18 +2,23 @@
 //! [`ObjectiveConfig`] and [`Objective`].
 
 mod aet;
-mod matrix;
+mod avt;
+mod distance;
+mod siamese;
 
 use aet_geometry::Family;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-pub use aet::{Aet, AetConfig, Loss, Reduction, global_average};
-pub use matrix::normalised_matrix_entries;
+pub use aet::{Aet, AetConfig, Loss, Reduction};
+pub use avt::{Avt, AvtConfig};
+pub use distance::Distance;
+pub use siamese::global_average;
 
 use crate::backbone::Encoder;
 use crate::batch::PairBatch;
+use crate::error::ConfigError;
 
 /// Which objective to train for; the tag is its name in TOML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,13 +26,21 @@ use crate::batch::PairBatch;
 pub enum ObjectiveConfig {
     /// Auto-encode the transformation.
     Aet(AetConfig),
+    /// Auto-encode a distribution of the transformation.
+    Avt(AvtConfig),
 }
 
 /// Every objective, with a line on each.
-pub const OBJECTIVES: &[(&str, &str)] = &[(
-    "aet",
-    "regress the transformation from the features of the original and the transformed image",
-)];
+pub const OBJECTIVES: &[(&str, &str)] = &[
+    (
+        "aet",
+        "regress the transformation from the features of the original and the transformed image",
+    ),
+    (
+        "avt",
+        "the same with a mean and a variance for each parameter, by the likelihood",
+    ),
+];
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
@@ -44,6 +57,8 @@ pub struct Task<'a> {
     pub image_size: [usize; 2],
     /// Channels of the features that the decoder reads.
     pub channels: usize,
+    /// The normalised colour of what transformations read from outside an image.
+    pub fill: [f32; 3],
 }
 
 impl ObjectiveConfig {
@@ -51,6 +66,18 @@ impl ObjectiveConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Aet(_) => "aet",
+            Self::Avt(_) => "avt",
+        }
+    }
+
+    /// Refuses what does not go with `family`.
+    ///
+    /// # Errors
+    /// Names the key, what it may be and the value.
+    pub fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        match self {
+            Self::Aet(config) => config.validate(family),
+            Self::Avt(_) => avt::validate(family),
         }
     }
 
@@ -58,6 +85,7 @@ impl ObjectiveConfig {
     pub fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
         match self {
             Self::Aet(config) => Objective::Aet(Aet::new(config, task, seed, device)),
+            Self::Avt(_) => Objective::Avt(Avt::new(task, seed, device)),
         }
     }
 }
@@ -67,6 +95,8 @@ impl ObjectiveConfig {
 pub enum Objective {
     /// Auto-encode the transformation.
     Aet(Aet),
+    /// Auto-encode a distribution of the transformation.
+    Avt(Avt),
 }
 
 /// The loss of a batch.
@@ -83,6 +113,7 @@ impl Objective {
     pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
         match self {
             Self::Aet(aet) => aet.loss(encoder, batch),
+            Self::Avt(avt) => avt.loss(encoder, batch),
         }
     }
 
@@ -90,6 +121,7 @@ impl Objective {
     pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
         match self {
             Self::Aet(aet) => aet.predict(encoder, batch),
+            Self::Avt(avt) => avt.predict(encoder, batch),
         }
     }
 }

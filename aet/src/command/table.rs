@@ -1,6 +1,7 @@
 //! `aet table`: the tables of a document, from the records of protocols.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aet_learn::protocol::{ProtocolRecord, Published};
 use anyhow::Context;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::RunsArgs;
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
+use crate::progress::clock;
 use crate::records::records_at;
 use crate::scoreboard::Scoreboard;
 
@@ -129,14 +131,20 @@ fn markdown_of(group: &[&ProtocolRecord]) -> String {
         .map(|record| format!("{} (seed {})", record.subject.run, record.subject.seed))
         .collect();
     let seeds: Vec<String> = first.definition.seeds.iter().map(u64::to_string).collect();
+    let seconds: f64 = group
+        .iter()
+        .flat_map(|record| &record.pieces)
+        .map(|piece| piece.seconds)
+        .sum();
     text.push_str(&format!(
-        "`{}`, {}, {}. Runs {}; protocol seeds {}. {} training and {} test images of {}x{}. \
+        "`{}`, {}, {}, {} in all. Runs {}; protocol seeds {}. {} training and {} test images of {}x{}. \
          Test error in per cent, after the last epoch or the one chosen on validation images; mean \
          and standard deviation over runs and seeds, and in brackets the 95% bootstrap interval \
          over test images.\n\n",
         subject.command,
         subject.day,
         subject.machine,
+        clock(Duration::from_secs_f64(seconds.max(0.0))),
         runs.join(", "),
         seeds.join(", "),
         subject.train_images,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aet_data::{HostBatch, ImageSet, Normalisation};
-use aet_geometry::{Family, Homography};
+use aet_geometry::{Family, Homography, TransformationFamily};
 use aet_learn::Device;
 use aet_learn::batch::PairBatch;
 use aet_learn::config::Experiment;
@@ -143,10 +143,14 @@ fn pair_of_row(
     })
 }
 
-/// The map from the copy to the original that `target` stands for.
+/// The map from the copy to the original that `target` stands for; none where nothing moves.
 fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homography> {
+    if !family.moves() {
+        return None;
+    }
     let (height, width) = (image.height() as usize, image.width() as usize);
-    family.source_from_output(target, height, width).ok()
+    let map = family.source_from_output(target, height, width);
+    map.ok().flatten()
 }
 
 /// The pixels that were normalised to `values`, `[3, height, width]`.

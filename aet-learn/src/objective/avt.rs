@@ -1,0 +1,116 @@
+//! Autoencoding Variational Transformations (Qi, Zhang, Chen and Tian, ICCV 2019, arXiv 1903.10863,
+//! section 3): the decoder answers with a Gaussian over the normalised target, a mean and a variance
+//! for each component, and is trained by its likelihood.
+
+use aet_geometry::{Family, TransformationFamily};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::siamese::{linear_layer, siamese_features};
+use super::{ObjectiveOutput, Task};
+use crate::backbone::Encoder;
+use crate::batch::PairBatch;
+use crate::error::ConfigError;
+
+/// Log-variances that the decoder can answer with: standard deviations from 0.0025 to 12 in units of
+/// a normalised target.
+const LOG_VARIANCE: [f64; 2] = [-12.0, 5.0];
+
+/// Half-widths, in standard deviations, of the Gaussian intervals that hold a share of all values.
+const INTERVALS: [(&str, f64); 3] = [
+    ("coverage_50", 0.674_489_750_196_081_7),
+    ("coverage_90", 1.644_853_626_951_472_2),
+    ("coverage_95", 1.959_963_984_540_054),
+];
+
+/// The variational objective; it has nothing to set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AvtConfig {}
+
+/// Refuses a family without parameters.
+///
+/// # Errors
+/// Names the key, what it may be and the value.
+pub(super) fn validate(family: &Family) -> Result<(), ConfigError> {
+    if family.surrogate().is_none() {
+        return Ok(());
+    }
+    let range = "\"aet\" for a family without parameters, such as this one";
+    Err(ConfigError::range("objective.kind", range, "\"avt\""))
+}
+
+/// The siamese decoder of means and log-variances.
+#[derive(Module, Debug)]
+pub struct Avt {
+    /// `[2 * channels, 2 * target length]`: means, then log-variances.
+    pub weight: Param<Tensor<2>>,
+    /// `[2 * target length]`.
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    family: Family,
+}
+
+impl Avt {
+    /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0, so that its
+    /// first variances are about 1.
+    pub fn new(task: &Task<'_>, seed: u64, device: &Device) -> Self {
+        let size = [2 * task.channels, 2 * task.family.target_len()];
+        let (weight, bias) = linear_layer(size, seed, device);
+        Self {
+            weight,
+            bias,
+            family: task.family.clone(),
+        }
+    }
+
+    /// Means and log-variances of the normalised target, `[batch, target length]` each.
+    pub fn distribution(&self, encoder: &Encoder, batch: &PairBatch) -> [Tensor<2>; 2] {
+        let features = siamese_features(encoder, batch);
+        let answers = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
+        let count = self.family.target_len();
+        let mean = answers.clone().narrow(1, 0, count);
+        let mean = match self.family.tanh_decoder() {
+            true => mean.tanh(),
+            false => mean,
+        };
+        let [low, high] = LOG_VARIANCE;
+        // Bent to its range and not cut off at it, so that a gradient is left at its ends.
+        let middle = (low + high) / 2.0;
+        let half = (high - low) / 2.0;
+        let bent = ((answers.narrow(1, count, count) - middle) / half).tanh() * half + middle;
+        [mean, bent]
+    }
+
+    /// The mean of the Gaussian, `[batch, target length]`.
+    pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
+        let [mean, _] = self.distribution(encoder, batch);
+        mean
+    }
+
+    /// The negative log-likelihood of a target component, averaged over components and batch; beside
+    /// it the mean squared error of the means, the share of components within the intervals that
+    /// should hold 50, 90 and 95% of them, and `squared_z`, the mean of the squared errors over their
+    /// variances, which is 1 where the variances are right: its root is what standard deviations are
+    /// to be multiplied by.
+    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
+        let [mean, log_variance] = self.distribution(encoder, batch);
+        let squares = (mean - batch.target.clone()).square();
+        let z_squared = squares.clone() * (-log_variance.clone()).exp();
+        let mut parts = vec![
+            ("mse", squares.detach().mean()),
+            ("squared_z", z_squared.clone().detach().mean()),
+        ];
+        for (name, half_width) in INTERVALS {
+            let inside = z_squared
+                .clone()
+                .detach()
+                .lower_elem(half_width * half_width);
+            parts.push((name, inside.float().mean()));
+        }
+        let constant = (2.0 * std::f64::consts::PI).ln() / 2.0;
+        let loss = (z_squared + log_variance).mean() * 0.5 + constant;
+        ObjectiveOutput { loss, parts }
+    }
+}

@@ -1,0 +1,67 @@
+//! Distances between images, for the expected distance between t(x) and what the estimate of t makes
+//! of x (AET, section 3.4).
+
+use aet_data::random::{Purpose, generator, unit};
+use burn::tensor::module::{avg_pool2d, conv2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+/// Filters of the fixed bank, and the side of each in pixels.
+const FILTERS: [usize; 2] = [32, 5];
+
+/// How far two batches of normalised images are from each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distance {
+    /// Mean of the squared differences of pixels.
+    #[default]
+    Squared,
+    /// Mean of the absolute differences of pixels.
+    Absolute,
+    /// Mean of the squared differences of features: 32 fixed random 5x5 filters that sum to zero,
+    /// rectified, averaged over 2x2 pixels. A small shift of a fine texture costs less than pixel by
+    /// pixel.
+    Features,
+}
+
+impl Distance {
+    /// The distance between `[batch, channels, height, width]` and another such, as one number.
+    pub fn between(self, one: Tensor<4>, other: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Squared => (one - other).square().mean(),
+            Self::Absolute => (one - other).abs().mean(),
+            Self::Features => {
+                let filters = filters(one.dims()[1], &one.device());
+                let features = |images| features(images, filters.clone());
+                (features(one) - features(other)).square().mean()
+            }
+        }
+    }
+}
+
+fn features(images: Tensor<4>, filters: Tensor<4>) -> Tensor<4> {
+    let padding = FILTERS[1] / 2;
+    let options = ConvOptions::new([1, 1], [padding, padding], [1, 1], 1);
+    let maps = conv2d(images, filters, None, options);
+    let rectified = burn::tensor::activation::relu(maps);
+    let pool = AvgPoolOptions::new([2, 2]).with_stride([2, 2]);
+    avg_pool2d(rectified, pool)
+}
+
+/// The bank for images of so many channels, `[filters, channels, 5, 5]`: every filter sums to zero
+/// and its squares sum to one. It is the same in every run.
+fn filters(channels: usize, device: &Device) -> Tensor<4> {
+    let [count, side] = FILTERS;
+    let size = channels * side * side;
+    let mut rng = generator(0, 0, 0, Purpose::Noise);
+    let mut values = Vec::with_capacity(count * size);
+    for _ in 0..count {
+        let drawn: Vec<f64> = (0..size).map(|_| unit(&mut rng) - 0.5).collect();
+        let mean = drawn.iter().sum::<f64>() / size as f64;
+        let length = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f64>().sqrt();
+        values.extend(drawn.iter().map(|v| ((v - mean) / length) as f32));
+    }
+    let shape = [count, channels, side, side];
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

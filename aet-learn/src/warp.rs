@@ -1,0 +1,196 @@
+//! Warping of batches on the device, differentiable in the transformation: for losses that compare
+//! the image of an estimated transformation with that of the true one (AET, section 3.4: the
+//! expected distance of non-parametric transformations).
+//!
+//! The forward pass differs from [`aet_geometry::warp`] in one thing: that one ends at the border of
+//! the image sharply, this one within half a pixel, as `grid_sample` with zeros outside does, so that
+//! a border that moves has a gradient.
+
+use aet_geometry::{Family, SplineBasis, TransformationFamily};
+use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::matrix::{Column, HORIZON, pixel_matrix};
+
+/// Images `[batch, channels, height, width]` warped by the transformations that normalised targets
+/// `[batch, target length]` stand for, bilinearly; `fill`, `[1, channels, 1, 1]`, comes where they
+/// are read from outside. Gradients flow to images and targets.
+pub fn warp_batch(
+    family: &Family,
+    images: Tensor<4>,
+    target: Tensor<2>,
+    fill: Tensor<4>,
+) -> Tensor<4> {
+    let [_, _, height, width] = images.dims();
+    let grid = sampling_grid(family, target, [height, width]);
+    let options = GridSampleOptions::new(InterpolateMode::Bilinear)
+        .with_padding_mode(GridSamplePaddingMode::Zeros)
+        .with_align_corners(false);
+    (images - fill.clone()).grid_sample_2d(grid, options) + fill
+}
+
+/// Where each pixel of the transformed image is read from, in coordinates that span [-1, 1] over
+/// the source image, `[batch, height, width, 2]` with x first.
+fn sampling_grid(family: &Family, target: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let device = target.device();
+    let [batch, _] = target.dims();
+    if let Some((basis, shift)) = family.spline([height, width]) {
+        return spline_grid((&basis, shift), target, [height, width]);
+    }
+    let matrix = pixel_matrix(family, target, [height, width]);
+    let centres = |side: usize| {
+        Tensor::<1, burn::tensor::Int>::arange(0..side as i64, &device)
+            .float()
+            .add_scalar(0.5)
+    };
+    let x = centres(width).reshape([1, 1, width]);
+    let y = centres(height).reshape([1, height, 1]);
+    let [u, v, w] = matrix.map(|row| {
+        let [p, q, r] = row.map(|Column(value)| value.reshape([batch, 1, 1]));
+        p * x.clone() + q * y.clone() + r
+    });
+    let w = w.clamp_min(HORIZON);
+    let normalised = |position: Tensor<3>, side: usize| {
+        (position / w.clone())
+            .mul_scalar(2.0 / side as f64)
+            .sub_scalar(1.0)
+    };
+    Tensor::stack(vec![normalised(u, width), normalised(v, height)], 3)
+}
+
+/// As [`sampling_grid`], of a thin-plate spline whose control points `target` moves by up to `shift`
+/// of the sides.
+fn spline_grid(
+    (basis, shift): (&SplineBasis, f64),
+    target: Tensor<2>,
+    [height, width]: [usize; 2],
+) -> Tensor<4> {
+    let device = target.device();
+    let [batch, length] = target.dims();
+    let (pixels, points) = (height * width, basis.points());
+    let weights = TensorData::new(basis.weights().to_vec(), [1, pixels, points]);
+    let weights = Tensor::<3>::from_data(weights, &device);
+    // A side spans 2 in normalised coordinates.
+    let moves = target.reshape([batch, length / 2, 2]) * (2.0 * shift);
+    let centre =
+        |index: usize, side: usize| (2.0 * (index as f64 + 0.5) / side as f64 - 1.0) as f32;
+    let centres: Vec<f32> = (0..pixels)
+        .flat_map(|at| [centre(at % width, width), centre(at / width, height)])
+        .collect();
+    let centres = Tensor::<3>::from_data(TensorData::new(centres, [1, pixels, 2]), &device);
+    (centres + weights.matmul(moves)).reshape([batch, height, width, 2])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use aet_data::random::{Purpose, generator};
+    use aet_geometry::RgbImage;
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::state::host_values;
+
+    const SIZE: [usize; 2] = [12, 20];
+
+    fn smooth() -> RgbImage {
+        let [height, width] = SIZE;
+        let value = |i: usize| {
+            let (x, y) = ((i / 3 % width) as f64, (i / 3 / width) as f64);
+            (127.0 + 60.0 * (x / 4.0 + (i % 3) as f64).sin() + 50.0 * (y / 3.0).cos()) as u8
+        };
+        RgbImage::new(height, width, (0..height * width * 3).map(value).collect()).unwrap()
+    }
+
+    /// An image as a tensor `[1, 3, height, width]` of values from 0 to 1.
+    fn tensor(image: &RgbImage, device: &Device) -> Tensor<4> {
+        let [height, width] = SIZE;
+        let pixels = image.pixels();
+        let values: Vec<f32> = (0..3)
+            .flat_map(|channel| pixels.iter().skip(channel).step_by(3))
+            .map(|value| f32::from(*value) / 255.0)
+            .collect();
+        Tensor::from_data(TensorData::new(values, [1, 3, height, width]), device)
+    }
+
+    fn targets(target: &[f32], device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(target.to_vec(), [1, target.len()]), device)
+    }
+
+    fn moving() -> impl Iterator<Item = Family> {
+        let kinds = Family::KINDS.iter();
+        kinds
+            .map(|(kind, _)| Family::default_of(kind).unwrap())
+            .filter(|family| !family.changes_values() && family.surrogate().is_none())
+    }
+
+    #[test]
+    fn the_device_warps_as_the_host_does_but_at_the_border() {
+        let device = Device::flex();
+        let image = smooth();
+        for family in moving() {
+            let mut rng = generator(6, 0, 2, Purpose::Transform);
+            let sampled = family.sample(&mut rng, SIZE[0], SIZE[1]);
+            let fill = Tensor::full([1, 3, 1, 1], 128.0 / 255.0, &device);
+            let target = targets(&sampled.target, &device);
+            let found = host_values(warp_batch(&family, tensor(&image, &device), target, fill));
+            let host = sampled.transformation.apply(image.view(), [128; 3]);
+            let expected = host_values(tensor(&host, &device));
+            let off = found
+                .iter()
+                .zip(&expected)
+                .filter(|(f, e)| (*f - *e).abs() > 2.0 / 255.0);
+            // The border of an image has some 64 of 240 pixels, and half of each may differ.
+            assert!(off.count() <= 3 * 64, "{}", family.name());
+            let mean: f32 = found
+                .iter()
+                .zip(&expected)
+                .map(|(f, e)| (f - e).abs())
+                .sum::<f32>()
+                / found.len() as f32;
+            assert!(mean < 0.03, "{}: {mean}", family.name());
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_central_differences_on_an_image_that_is_not_square() {
+        let device = Device::flex().autodiff();
+        let image = tensor(&smooth(), &device);
+        let fill = || Tensor::full([1, 3, 1, 1], 0.5, &device);
+        let weights = (image.clone() * 7.0).sin();
+        let value = |family: &Family, target: &[f32]| -> f64 {
+            let warped = warp_batch(family, image.clone(), targets(target, &device), fill());
+            let sum = host_values((warped * weights.clone()).reshape([-1]));
+            sum.iter().map(|v| f64::from(*v)).sum()
+        };
+        for family in moving() {
+            let mut rng = generator(8, 0, 3, Purpose::Transform);
+            let target = family.sample(&mut rng, SIZE[0], SIZE[1]).target;
+            let leaf = targets(&target, &device).require_grad();
+            let warped = warp_batch(&family, image.clone(), leaf.clone(), fill());
+            let gradients = (warped * weights.clone()).sum().backward();
+            let found = host_values(leaf.grad(&gradients).unwrap());
+            let step = 2e-3;
+            let expected: Vec<f64> = (0..target.len())
+                .map(|index| {
+                    let at = |by: f32| {
+                        let mut moved = target.clone();
+                        moved[index] += by;
+                        value(&family, &moved)
+                    };
+                    (at(step) - at(-step)) / f64::from(2.0 * step)
+                })
+                .collect();
+            let largest = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+            for (found, expected) in found.iter().zip(&expected) {
+                // Bilinear interpolation has kinks at pixel centres, which a step may pass.
+                let off = (f64::from(*found) - expected).abs();
+                assert!(
+                    off < 0.05 * largest,
+                    "{}: {found} for {expected}",
+                    family.name()
+                );
+            }
+        }
+    }
+}
