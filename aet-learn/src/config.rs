@@ -202,6 +202,7 @@ impl ExperimentConfig {
     /// The first thing that is impossible, with its key, range and value.
     pub fn resolve(mut self) -> Result<Experiment, ConfigError> {
         self.transformation.validate()?;
+        self.objective.settle(&self.transformation);
         self.objective.validate(&self.transformation)?;
         self.backbone.validate()?;
         self.optimizer.validate()?;

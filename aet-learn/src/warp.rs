@@ -2,7 +2,7 @@
 //! the image of an estimated transformation with that of the true one (AET, section 3.4: the
 //! expected distance of non-parametric transformations).
 //!
-//! The forward pass differs from [`aet_geometry::warp`] in one thing: that one ends at the border of
+//! The forward pass differs from [`aet_geometry::warp()`] in one thing: that one ends at the border of
 //! the image sharply, this one within half a pixel, as `grid_sample` with zeros outside does, so that
 //! a border that moves has a gradient.
 

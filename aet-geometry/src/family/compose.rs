@@ -13,11 +13,12 @@ pub(super) const NAME: &str = "compose";
 /// Warps that follow each other become one, so that pixels are interpolated once.
 ///
 /// The target is that of each family, side by side. Its components are named by the place and the
-/// name of their family, such as `1.similarity.scale`.
+/// name of their family, such as `2.similarity.scale`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compose {
-    /// The families, at least one: `similarity`, then `colour`.
+    /// The families, at least one: `colour`, then `similarity`. In the other order the colour that
+    /// fills the border would tell what was done to colours.
     pub families: Vec<Family>,
 }
 
@@ -25,8 +26,8 @@ impl Default for Compose {
     fn default() -> Self {
         Self {
             families: vec![
-                Family::Similarity(Similarity::default()),
                 Family::Colour(Colour::default()),
+                Family::Similarity(Similarity::default()),
             ],
         }
     }

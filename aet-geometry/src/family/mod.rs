@@ -218,7 +218,7 @@ pub trait TransformationFamily {
 /// where what is left out has its released value.
 ///
 /// ```
-/// use aet_geometry::{Family, RgbImage};
+/// use aet_geometry::{Family, RgbImage, TransformationFamily};
 /// use rand::SeedableRng;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let family: Family = serde_json::from_str(r#"{ "kind": "projective", "corner_shift": 0.1 }"#)?;

@@ -48,8 +48,9 @@ pub enum Reduction {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AetConfig {
-    /// What is compared.
-    pub loss: Loss,
+    /// What is compared; absent, the parameters where transformations have some, else images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// How it becomes one number; the distance of images is a mean in any case.
     pub reduction: Reduction,
     /// What the distance of images is, for `loss = "image"`.
@@ -57,16 +58,29 @@ pub struct AetConfig {
 }
 
 impl AetConfig {
+    /// Spells out what is left to `family`.
+    pub(super) fn settle(&mut self, family: &Family) {
+        self.loss = Some(self.loss_for(family));
+    }
+
+    fn loss_for(&self, family: &Family) -> Loss {
+        self.loss.unwrap_or(match family.surrogate() {
+            Some(_) => Loss::Image,
+            None => Loss::Parameters,
+        })
+    }
+
     /// Refuses a loss that `family` has nothing for.
     ///
     /// # Errors
     /// Names the key, what it may be and the value.
     pub fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        let loss = self.loss_for(family);
         let allowed = if family.surrogate().is_some() {
-            (self.loss != Loss::Image)
+            (loss != Loss::Image)
                 .then_some("\"image\" for a family without parameters, such as this one")
         } else {
-            match self.loss {
+            match loss {
                 Loss::Parameters => None,
                 Loss::Matrix | Loss::Corners => (!family.is_homography()
                     || family.changes_values())
@@ -78,7 +92,7 @@ impl AetConfig {
         let Some(allowed) = allowed else {
             return Ok(());
         };
-        let found = format!("\"{}\"", format!("{:?}", self.loss).to_lowercase());
+        let found = format!("\"{}\"", format!("{loss:?}").to_lowercase());
         Err(ConfigError::range("objective.loss", allowed, found))
     }
 }
@@ -92,6 +106,8 @@ pub struct Aet {
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     config: AetConfig,
+    #[module(skip)]
+    loss: Loss,
     /// The family whose parameters are answered with.
     #[module(skip)]
     family: Family,
@@ -114,6 +130,7 @@ impl Aet {
             weight,
             bias,
             config: config.clone(),
+            loss: config.loss_for(task.family),
             family: family.clone(),
             has_target: task.family.surrogate().is_none(),
             image_size: task.image_size,
@@ -155,7 +172,7 @@ impl Aet {
                 ));
             }
         }
-        let loss = match self.config.loss {
+        let loss = match self.loss {
             Loss::Parameters => self.reduce((prediction - batch.target.clone()).square()),
             Loss::Matrix => {
                 let entries =

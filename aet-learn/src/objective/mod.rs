@@ -70,6 +70,14 @@ impl ObjectiveConfig {
         }
     }
 
+    /// Spells out what is left to `family`.
+    pub(crate) fn settle(&mut self, family: &Family) {
+        match self {
+            Self::Aet(config) => config.settle(family),
+            Self::Avt(_) => {}
+        }
+    }
+
     /// Refuses what does not go with `family`.
     ///
     /// # Errors
