@@ -163,6 +163,43 @@ fn residual_networks_train_alike_in_both_ways() {
     }
 }
 
+/// The gradient of the images in ResNet-50 at stage 3, from the weights and images of `seed`, with
+/// noise of size `noise` on the images.
+fn deep_gradient(fused: bool, seed: u64, noise: f32) -> Vec<f32> {
+    let device = Device::flex().autodiff();
+    let network = resnet(50, Stem::Cifar).init(3 + seed, &device);
+    let tap = &network.taps[2];
+    let shape = [4, 3, 16, 16];
+    let images =
+        images(shape, 5 + seed, &device) + self::images(shape, 100 + seed, &device) * noise;
+    let images = images.detach().require_grad();
+    let features = match fused {
+        true => network.forward_views(images.clone(), 2, tap),
+        false => network.forward_by_parts(images.clone(), 2, tap),
+    };
+    let weights = self::images(features.dims(), 9, &device);
+    let gradients = (features * weights).sum().backward();
+    host_values(images.grad(&gradients).unwrap())
+}
+
+/// In so deep a network some ReLU is often so near to 0 that the last digit decides on its side, and
+/// then the gradient jumps by a hundredth: Burn's operations alone jump so when the images change in
+/// their last digit (seeds 2, 4, 5 and 6 of the first 8, by 0.7 to 6.5%). Between such points both
+/// ways agree to rounding.
+#[test]
+fn a_deep_network_trains_alike_but_where_a_relu_flips() {
+    let mut alike = 0;
+    for seed in 0..6 {
+        let burn = deep_gradient(false, seed, 0.0);
+        let error = relative(&deep_gradient(true, seed, 0.0), &burn);
+        let own = relative(&deep_gradient(false, seed, 3e-7), &burn);
+        println!("seed {seed}: fused {error:.1e}, Burn on images with noise {own:.1e}");
+        assert!(error < 0.2, "seed {seed}: {error}");
+        alike += usize::from(error < 1e-4);
+    }
+    assert!(alike >= 3, "only {alike} of 6 agree to rounding");
+}
+
 #[test]
 fn frozen_features_equal_those_of_burns_operations_at_every_tap() {
     let device = Device::flex();
