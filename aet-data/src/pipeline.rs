@@ -126,7 +126,7 @@ impl ItemPipeline for PairPipeline {
         let output = warped.view_mut();
         sampled
             .transformation
-            .apply_into(original, output, self.fill);
+            .apply_into(original, output, self.fill.into());
         let normaliser = self.normalisation.prepare();
         normaliser.apply_into(original, views[0]);
         normaliser.apply_into(warped.view(), views[1]);

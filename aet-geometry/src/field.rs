@@ -1,5 +1,6 @@
 //! Displacement fields: where each pixel of an image is read from, pixel by pixel.
 
+use crate::border::Border;
 use crate::image::{RgbView, RgbViewMut};
 
 /// Where each pixel of a transformed image is read from in the source, (x, y) in pixels.
@@ -37,24 +38,32 @@ impl Field {
         self.sources[row * self.width + column]
     }
 
-    /// Reads `output` out of `source` through the field, bilinearly and rounded, with `fill` where
-    /// it reads from outside. A value at (x, y) with `0 <= x < width` and `0 <= y < height` is
-    /// interpolated between the four pixel centres around it, the border being repeated outwards.
+    /// Reads `output` out of `source` through the field, bilinearly and rounded. A value at (x, y)
+    /// with `0 <= x < width` and `0 <= y < height` is interpolated between the four pixel centres
+    /// around it, those at the sides being repeated outwards; any other is the border's.
     ///
     /// # Panics
     /// When the output has another size than the field.
-    pub(crate) fn warp_into(&self, source: RgbView<'_>, mut output: RgbViewMut<'_>, fill: [u8; 3]) {
+    pub(crate) fn warp_into(
+        &self,
+        source: RgbView<'_>,
+        mut output: RgbViewMut<'_>,
+        border: Border,
+    ) {
         let size = [output.height(), output.width()];
         assert_eq!(size, [self.height, self.width], "a field is of one size");
-        let (width, height) = (source.width() as f32, source.height() as f32);
+        let size = [source.width() as f32, source.height() as f32];
         let pixels = output.pixels_mut().chunks_exact_mut(3);
-        for (pixel, [x, y]) in pixels.zip(&self.sources) {
-            if !(*x >= 0.0 && *x < width && *y >= 0.0 && *y < height) {
-                pixel.copy_from_slice(&fill);
-                continue;
-            }
-            let (columns, across) = neighbours(*x, source.width());
-            let (rows, down) = neighbours(*y, source.height());
+        for (pixel, place) in pixels.zip(&self.sources) {
+            let [x, y] = match border.place(*place, size) {
+                Ok(place) => place,
+                Err(colour) => {
+                    pixel.copy_from_slice(&colour);
+                    continue;
+                }
+            };
+            let (columns, across) = neighbours(x, source.width());
+            let (rows, down) = neighbours(y, source.height());
             let corners = [
                 source.pixel(rows[0], columns[0]),
                 source.pixel(rows[0], columns[1]),
@@ -96,7 +105,7 @@ mod tests {
             map.apply([column as f64 + 0.5, row as f64 + 0.5]).unwrap()
         });
         let mut output = RgbImage::filled(9, 7, [0; 3]);
-        field.warp_into(image.view(), output.view_mut(), [9, 8, 7]);
+        field.warp_into(image.view(), output.view_mut(), [9, 8, 7].into());
         let expected = warp(&image, &map, 9, 7, [9, 8, 7]);
         for (found, expected) in output.pixels().iter().zip(expected.pixels()) {
             // The one rounds, the other cuts off.

@@ -11,6 +11,7 @@
 //! contract tests in `tests/families.rs` then cover it.
 
 pub mod blur;
+pub mod border;
 pub mod colour_map;
 pub mod family;
 pub mod field;
@@ -22,6 +23,7 @@ pub mod spline;
 pub mod transformation;
 pub mod warp;
 
+pub use border::Border;
 pub use colour_map::ColourMap;
 pub use family::{
     Affine, Blur, Colour, Compose, Dihedral, Elastic, Euclidean, Family, FamilyError, LocalShuffle,

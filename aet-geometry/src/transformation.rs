@@ -1,12 +1,12 @@
 //! What is done to an image: steps, one after the other.
 
 use crate::blur::gaussian_blur;
+use crate::border::Border;
 use crate::colour_map::ColourMap;
 use crate::field::Field;
 use crate::filter::Filter;
 use crate::homography::Homography;
 use crate::image::{RgbImage, RgbView, RgbViewMut};
-use crate::warp::warp_into;
 
 /// One thing that is done to an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,10 +80,11 @@ impl Transformation {
         Some(whole)
     }
 
-    /// `source` transformed, in its size, with the colour `fill` where a warp reads from outside.
-    pub fn apply(&self, source: RgbView<'_>, fill: [u8; 3]) -> RgbImage {
-        let mut output = RgbImage::filled(source.height(), source.width(), fill);
-        self.apply_into(source, output.view_mut(), fill);
+    /// `source` transformed, in its size; `border` is what warps read from outside, a colour or
+    /// another [`Border`].
+    pub fn apply(&self, source: RgbView<'_>, border: impl Into<Border>) -> RgbImage {
+        let mut output = RgbImage::filled(source.height(), source.width(), [0; 3]);
+        self.apply_into(source, output.view_mut(), border.into());
         output
     }
 
@@ -91,7 +92,7 @@ impl Transformation {
     ///
     /// # Panics
     /// When `output` has another size than `source`.
-    pub fn apply_into(&self, source: RgbView<'_>, mut output: RgbViewMut<'_>, fill: [u8; 3]) {
+    pub fn apply_into(&self, source: RgbView<'_>, mut output: RgbViewMut<'_>, border: Border) {
         let size = |height, width| [height, width];
         assert_eq!(
             size(source.height(), source.width()),
@@ -102,23 +103,23 @@ impl Transformation {
             output.pixels_mut().copy_from_slice(source.pixels());
             return;
         };
-        first.apply(source, &mut output, fill);
+        first.apply(source, &mut output, border);
         for step in rest {
             let before = output.as_view().to_image();
-            step.apply(before.view(), &mut output, fill);
+            step.apply(before.view(), &mut output, border);
         }
     }
 }
 
 impl Step {
-    fn apply(&self, source: RgbView<'_>, output: &mut RgbViewMut<'_>, fill: [u8; 3]) {
+    fn apply(&self, source: RgbView<'_>, output: &mut RgbViewMut<'_>, border: Border) {
         let (height, width) = (output.height(), output.width());
         let Ok(whole) = RgbViewMut::new(height, width, output.pixels_mut()) else {
             return;
         };
         match self {
-            Self::Warp(map) => warp_into(source, map, whole, fill),
-            Self::Field(field) => field.warp_into(source, whole, fill),
+            Self::Warp(map) => border.warp_into(source, map, whole),
+            Self::Field(field) => field.warp_into(source, whole, border),
             Self::Colour(map) => map.apply_into(source, whole),
             Self::Blur { sigma_px } => gaussian_blur(source, *sigma_px, whole),
             Self::Filter(filter) => filter.apply_into(source, whole),

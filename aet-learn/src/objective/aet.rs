@@ -154,13 +154,17 @@ impl Aet {
         }
     }
 
-    /// The loss of a batch, and beside it:
+    /// The loss of a batch; see [`judge`](Self::judge).
+    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
+        self.judge(self.predict(encoder, batch), batch)
+    }
+
+    /// The loss of a prediction, `[batch, target length]`, and beside it:
     /// - `mse`, the mean squared error of the normalised target, where transformations have one;
     /// - `corner_px`, how far the corners are off on average, where they move by a homography;
     /// - with `loss = "image"`, `image_ratio`: the distance over that of the identity, which is below 1
     ///   where the estimate tells anything of the transformation.
-    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
-        let prediction = self.predict(encoder, batch);
+    pub fn judge(&self, prediction: Tensor<2>, batch: &PairBatch) -> ObjectiveOutput {
         let mut parts = Vec::new();
         if self.has_target {
             let squares = (prediction.clone() - batch.target.clone()).square();
