@@ -1,7 +1,13 @@
-//! What becomes of one item of a set: [`ItemPipeline`], and the two that need nothing but
-//! geometry. A pretext task with other views brings its own.
+//! What becomes of one item of a set: [`ItemPipeline`], and one implementation for each kind of
+//! views that a pretext task asks for.
+
+mod rebuild;
+mod turns;
 
 use aet_geometry::{Family, RgbImage, RgbView, warp_into};
+
+pub use rebuild::RebuildPipeline;
+pub use turns::QuarterTurnPipeline;
 
 use crate::augment::Augment;
 use crate::normalise::Normalisation;
