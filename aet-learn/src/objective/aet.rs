@@ -2,16 +2,20 @@
 //! 3.1 and 3.2): a siamese encoder, global average pooling of both views' features, and one linear
 //! layer that gives the transformation's parameters back.
 
+use std::sync::Arc;
+
 use aet_data::random::{self, Purpose, unit};
+use aet_data::{Augment, ItemPipeline, PairPipeline};
 use aet_geometry::Family;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::matrix::normalised_matrix_entries;
-use super::{ObjectiveOutput, Task};
+use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
-use crate::batch::PairBatch;
+use crate::batch::{Batch, PairBatch};
+use crate::config::Experiment;
 
 /// How the decoder's answer is held against the transformation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,50 @@ pub struct AetConfig {
     pub loss: Loss,
     /// How it becomes one number.
     pub reduction: Reduction,
+}
+
+impl Pretext for AetConfig {
+    fn label(&self, experiment: &Experiment) -> String {
+        format!("aet {}", experiment.transformation.name())
+    }
+
+    fn task(&self, experiment: &Experiment) -> String {
+        format!("{} transformations", experiment.transformation.name())
+    }
+
+    fn items(&self) -> &'static str {
+        "pairs"
+    }
+
+    fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
+        Arc::new(PairPipeline {
+            augment,
+            family: experiment.transformation.clone(),
+            fill: experiment.warp.fill,
+            normalisation: experiment.data.normalisation.clone(),
+        })
+    }
+
+    fn yardstick(&self) -> Yardstick {
+        Yardstick {
+            metric: "mse",
+            trivial: Trivial::MeanTarget,
+        }
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
+        Objective::Aet(Aet::new(self, task, seed, device))
+    }
+}
+
+impl Decoder for Aet {
+    fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.loss(encoder, &batch.pairs())
+    }
+
+    fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.predict(encoder, &batch.pairs())
+    }
 }
 
 /// The siamese decoder and its loss.

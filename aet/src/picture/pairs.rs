@@ -6,9 +6,9 @@ use std::sync::Arc;
 use aet_data::{HostBatch, ImageSet, Normalisation};
 use aet_geometry::{Family, Homography};
 use aet_learn::Device;
-use aet_learn::batch::PairBatch;
+use aet_learn::batch::Batch;
 use aet_learn::config::Experiment;
-use aet_learn::evaluate::evaluation_pairs;
+use aet_learn::evaluate::evaluation_batches;
 use aet_learn::model::Model;
 use aet_learn::state::host_values;
 use anyhow::Context;
@@ -50,7 +50,7 @@ pub fn sample_pairs(
     model: Option<(&Model, &Device)>,
 ) -> anyhow::Result<PairSamples> {
     let mut pairs = Vec::with_capacity(images.len());
-    for batch in evaluation_pairs(experiment, images, 64)? {
+    for batch in evaluation_batches(experiment, images, 64)? {
         let predictions = model.map(|(model, device)| predict(model, batch.clone(), device));
         for row in 0..batch.indices.len() {
             let caption = caption(images, batch.indices[row], numbers);
@@ -99,7 +99,7 @@ pub fn corners(image: &RgbImage) -> [[f64; 2]; 4] {
     [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]]
 }
 
-fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
+pub(super) fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
     let number = numbers.get(index).copied().unwrap_or(index);
     let class = images.label(index).and_then(|label| {
         let name = images.class_names.get(label as usize);
@@ -113,9 +113,9 @@ fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
     )
 }
 
-/// The predicted normalised targets of a batch, `[batch, target length]`.
-fn predict(model: &Model, batch: HostBatch, device: &Device) -> Vec<f32> {
-    let batch = PairBatch::from_host(batch, device);
+/// What the decoder answers for a batch, row by row.
+pub(super) fn predict(model: &Model, batch: HostBatch, device: &Device) -> Vec<f32> {
+    let batch = Batch::from_host(batch, device);
     host_values(model.objective.predict(&model.encoder, &batch))
 }
 
@@ -125,12 +125,7 @@ fn pair_of_row(
     row: usize,
     caption: String,
 ) -> anyhow::Result<PairSample> {
-    let [_, channels, height, width] = batch.view_shape;
-    let item = channels * height * width;
-    let pixels = |view: usize| {
-        let values = &batch.views[view][row * item..(row + 1) * item];
-        image_of(values, [height, width], &experiment.data.normalisation)
-    };
+    let pixels = |view: usize| view_of_row(experiment, batch, view, row);
     let original = pixels(0)?;
     let length = batch.target_len;
     let target = &batch.targets[row * length..(row + 1) * length];
@@ -143,6 +138,19 @@ fn pair_of_row(
     })
 }
 
+/// The pixels of one view of an item.
+pub(super) fn view_of_row(
+    experiment: &Experiment,
+    batch: &HostBatch,
+    view: usize,
+    row: usize,
+) -> anyhow::Result<RgbImage> {
+    let [_, channels, height, width] = batch.view_shape;
+    let item = channels * height * width;
+    let values = &batch.views[view][row * item..(row + 1) * item];
+    image_of(values, [height, width], &experiment.data.normalisation)
+}
+
 /// The map from the copy to the original that `target` stands for.
 fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homography> {
     let (height, width) = (image.height() as usize, image.width() as usize);
@@ -150,7 +158,7 @@ fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homograph
 }
 
 /// The pixels that were normalised to `values`, `[3, height, width]`.
-fn image_of(
+pub(super) fn image_of(
     values: &[f32],
     size: [usize; 2],
     normalisation: &Normalisation,
