@@ -2,8 +2,9 @@
 
 usage: epoch_table.py runs/NAME [runs/NAME ...]          the same experiment with several seeds
 
-The first table has the losses and the probes during training, judged on training images set aside; the second the
-test errors of the probes at the end. A cell is the mean over the runs with the standard deviation behind it (of one
+The first table has the losses (for an objective that is judged by something else than a mean squared error, also
+that), and the probes during training, judged on training images set aside; the second the test errors of the probes
+at the end. A cell is the mean over the runs with the standard deviation behind it (of one
 run, its figure alone).
 """
 import json, pathlib, statistics, sys
@@ -36,11 +37,15 @@ def errors(split, name, epoch=None, encoder="trained"):
 
 print(f"{len(runs)} run(s): {', '.join(pathlib.Path(run).name for run in sys.argv[1:])}\n")
 online = names("validation")
-print("| epoch | train loss | test pretext loss | " + " | ".join(f"{name}, validation error %" for name in online) + " |")
-print("|---" * (3 + len(online)) + "|")
+metric = next((record["metric"] for record in records if "metric" in record), "mse")
+# The loss of AET depends on its reduction; its mean squared error does not.
+columns = {"train_loss": "train loss", "test_mse": "test pretext loss"} if metric == "mse" else {
+    "train_loss": "train loss", "test_loss": "test pretext loss", f"test_{metric}": f"test pretext {metric}"}
+print("| epoch | " + " | ".join(list(columns.values()) + [f"{name}, validation error %" for name in online]) + " |")
+print("|---" * (1 + len(columns) + len(online)) + "|")
 for epoch in epochs:
     here = [record for record in records if record["event"] == "epoch" and record["epoch"] == epoch]
-    losses = [cell([record[key] for record in here if record[key] is not None], 4) for key in ("train_loss", "test_mse")]
+    losses = [cell([record[key] for record in here if record[key] is not None], 4) for key in columns]
     print(f"| {epoch + 1} | " + " | ".join(losses + [cell(errors("validation", name, epoch), 2) for name in online]) + " |")
 print("\n| encoder | " + " | ".join(f"{name}, test error %" for name in names("test")) + " |")
 print("|---" * (1 + len(names("test"))) + "|")

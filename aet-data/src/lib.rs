@@ -63,7 +63,10 @@ pub use cache::ImageSet;
 pub use error::DataError;
 pub use loader::{EpochBatches, EpochPlan, Loader, Order, Recycler, steps_per_epoch};
 pub use normalise::Normalisation;
-pub use pipeline::{ItemContext, ItemPipeline, PairPipeline, ViewPipeline};
+pub use pipeline::{
+    EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline, QuarterTurnPipeline,
+    RebuildPipeline, ViewPipeline,
+};
 pub use source::{
     FORMATS, Location, Payload, RawSample, ShapesConfig, Source, Split, hold_out, open,
 };

@@ -1,7 +1,13 @@
-//! What becomes of one item of a set: [`ItemPipeline`], and the two that need nothing but
-//! geometry. A pretext task with other views brings its own.
+//! What becomes of one item of a set: [`ItemPipeline`], and one implementation for each kind of
+//! views that a pretext task asks for.
+
+mod rebuild;
+mod turns;
 
 use aet_geometry::{Family, RgbImage, RgbView, TransformationFamily};
+
+pub use rebuild::RebuildPipeline;
+pub use turns::QuarterTurnPipeline;
 
 use crate::augment::Augment;
 use crate::normalise::Normalisation;
@@ -131,6 +137,61 @@ impl ItemPipeline for PairPipeline {
         normaliser.apply_into(original, views[0]);
         normaliser.apply_into(warped.view(), views[1]);
         target.copy_from_slice(&sampled.target);
+    }
+}
+
+/// Several transformed copies of one image: the augmented image x, and for each family its t(x); the
+/// target is that of each family, side by side.
+#[derive(Debug, Clone)]
+pub struct EnsemblePipeline {
+    /// What all views share.
+    pub augment: Augment,
+    /// What the transformations are sampled from, one each.
+    pub families: Vec<Family>,
+    /// Colour of what they read from outside the image.
+    pub fill: [u8; 3],
+    /// Applied to all views.
+    pub normalisation: Normalisation,
+}
+
+impl ItemPipeline for EnsemblePipeline {
+    fn views(&self) -> usize {
+        1 + self.families.len()
+    }
+
+    fn target_len(&self) -> usize {
+        let lengths = self.families.iter().map(TransformationFamily::target_len);
+        lengths.sum()
+    }
+
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        target: &mut [f32],
+    ) {
+        let (height, width) = (image.height(), image.width());
+        let mut augment_rng = context.generator(Purpose::Augment);
+        let mut transform_rng = context.generator(Purpose::Transform);
+        let [augmented, warped] = context.images([height, width]);
+        let output = augmented.view_mut();
+        self.augment.apply_into(image, &mut augment_rng, output);
+        let normaliser = self.normalisation.prepare();
+        let [original, transformed @ ..] = views else {
+            return;
+        };
+        normaliser.apply_into(augmented.view(), original);
+        let mut rest = target;
+        for (family, view) in self.families.iter().zip(transformed) {
+            let sampled = family.sample(&mut transform_rng, height, width);
+            let transformation = &sampled.transformation;
+            transformation.apply_into(augmented.view(), warped.view_mut(), self.fill.into());
+            normaliser.apply_into(warped.view(), view);
+            let (own, others) = rest.split_at_mut(sampled.target.len());
+            own.copy_from_slice(&sampled.target);
+            rest = others;
+        }
     }
 }
 

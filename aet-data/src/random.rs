@@ -76,6 +76,20 @@ pub fn unit<R: Rng + ?Sized>(rng: &mut R) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
+/// Fills `values` with independent draws of N(0, 1), two from each pair of uniform numbers (Box and
+/// Muller 1958). Written out here, with `libm`, so that they stay the same numbers for ever and
+/// everywhere.
+pub fn fill_normal<R: Rng + ?Sized>(rng: &mut R, values: &mut [f32]) {
+    for pair in values.chunks_mut(2) {
+        // Above 0, so that the logarithm is finite.
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - unit(rng)));
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * unit(rng));
+        for (value, direction) in pair.iter_mut().zip([cos, sin]) {
+            *value = (radius * direction) as f32;
+        }
+    }
+}
+
 /// A permutation of `0..count` (Fisher and Yates), by `rng`.
 pub fn permutation<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
@@ -127,6 +141,23 @@ mod tests {
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
         let mean = numbers.iter().sum::<f64>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.015, "{mean}");
+    }
+
+    #[test]
+    fn normal_draws_have_the_moments_of_the_normal_distribution() {
+        let mut values = vec![0.0; 20_001];
+        fill_normal(&mut generator(1, 2, 3, Purpose::Noise), &mut values);
+        let moment = |power: i32| {
+            let powers = values.iter().map(|value| f64::from(*value).powi(power));
+            powers.sum::<f64>() / values.len() as f64
+        };
+        for (power, expected, tolerance) in [(1, 0.0, 0.03), (2, 1.0, 0.04), (4, 3.0, 0.3)] {
+            let found = moment(power);
+            assert!((found - expected).abs() < tolerance, "{power}: {found}");
+        }
+        let neighbours = values.windows(2).map(|pair| f64::from(pair[0] * pair[1]));
+        assert!((neighbours.sum::<f64>() / 20_000.0).abs() < 0.03);
+        assert!(values.iter().all(|value| value.is_finite()));
     }
 
     #[test]

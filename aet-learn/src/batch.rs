@@ -1,7 +1,61 @@
-//! A batch of pairs on a device.
+//! Batches on a device.
 
 use aet_data::HostBatch;
 use burn::tensor::{Device, Tensor, TensorData};
+
+/// What an objective is given: the views that its pipeline made of each item, and a target.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised images, each `[batch, 3, height, width]`, in the order of the pipeline.
+    pub views: Vec<Tensor<4>>,
+    /// Numbers that go with each item, `[batch, target length]`; of length 0 where there are none.
+    pub target: Tensor<2>,
+    /// Epochs that the run had done before this batch, a part of one included; none outside of
+    /// training.
+    pub epochs_done: Option<f64>,
+}
+
+impl Batch {
+    /// Moves a host batch to `device`; it belongs to no training.
+    pub fn from_host(batch: HostBatch, device: &Device) -> Self {
+        let rows = batch.view_shape[0];
+        let target = TensorData::new(batch.targets, [rows, batch.target_len]);
+        let views = batch
+            .views
+            .into_iter()
+            .map(|view| Tensor::from_data(TensorData::new(view, batch.view_shape), device));
+        Self {
+            views: views.collect(),
+            target: Tensor::from_data(target, device),
+            epochs_done: None,
+        }
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.target.dims()[0]
+    }
+
+    /// Whether there is no item in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its views by the names that they have in a pair.
+    ///
+    /// # Panics
+    /// When the batch does not hold two views.
+    pub fn pairs(&self) -> PairBatch {
+        let [original, transformed] = self.views.as_slice() else {
+            panic!("a pair batch is made of two views");
+        };
+        PairBatch {
+            original: original.clone(),
+            transformed: transformed.clone(),
+            target: self.target.clone(),
+        }
+    }
+}
 
 /// Original images, their transformed copies, and the transformations' targets.
 #[derive(Debug, Clone)]
@@ -12,37 +66,4 @@ pub struct PairBatch {
     pub transformed: Tensor<4>,
     /// Normalised parameters of t, `[batch, target length]`.
     pub target: Tensor<2>,
-}
-
-impl PairBatch {
-    /// Moves a host batch of two views to `device`.
-    ///
-    /// # Panics
-    /// When the batch does not hold two views.
-    pub fn from_host(batch: HostBatch, device: &Device) -> Self {
-        let rows = batch.view_shape[0];
-        let target = TensorData::new(batch.targets, [rows, batch.target_len]);
-        let mut views = batch
-            .views
-            .into_iter()
-            .map(|view| Tensor::from_data(TensorData::new(view, batch.view_shape), device));
-        let (Some(original), Some(transformed)) = (views.next(), views.next()) else {
-            panic!("a pair batch is made of two views");
-        };
-        Self {
-            original,
-            transformed,
-            target: Tensor::from_data(target, device),
-        }
-    }
-
-    /// Number of pairs.
-    pub fn len(&self) -> usize {
-        self.target.dims()[0]
-    }
-
-    /// Whether there is no pair in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }

@@ -28,10 +28,10 @@ pub struct ExperimentConfig {
     /// The images.
     #[serde(default)]
     pub data: DataConfig,
-    /// Random changes made to an image before its transformation.
+    /// Random changes made to an image before its views are made of it.
     #[serde(default)]
     pub augment: Augment,
-    /// The family that transformations are sampled from.
+    /// The family that transformations are sampled from, by the objectives that sample any.
     pub transformation: Family,
     /// How a transformed image is sampled.
     #[serde(default)]
@@ -105,7 +105,7 @@ impl Default for WarpConfig {
 pub struct TrainingConfig {
     /// Passes over the training images.
     pub epochs: u64,
-    /// Pairs in a batch.
+    /// Images in a batch, of each of which the objective takes its views: pairs for `aet`.
     pub batch_size: usize,
     /// Threads that make batches; 0 makes them in the training thread.
     pub workers: usize,
@@ -227,6 +227,7 @@ impl ExperimentConfig {
         }
         if let Some(size) = self.data.image_size {
             self.backbone.check_image_size(size)?;
+            self.objective.check_image_size(size)?;
         }
         if !self.data.normalisation.std.iter().all(|std| *std > 0.0) {
             let std = format!("{:?}", self.data.normalisation.std);

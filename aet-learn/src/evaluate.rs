@@ -1,80 +1,131 @@
-//! The pretext loss on images that training did not see, with transformations that are the same
-//! every time.
+//! How well the pretext task is done on images that training did not see, with random choices that
+//! are the same every time.
 
 use std::sync::Arc;
 
-use aet_data::{Augment, EpochPlan, ImageSet, Loader, Order, PairPipeline};
+use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order};
 use burn::module::Module;
+use serde_json::{Value, json};
 
-use crate::batch::PairBatch;
+use crate::batch::Batch;
 use crate::config::Experiment;
 use crate::error::LearnError;
 use crate::model::Model;
+use crate::objective::{Trivial, Yardstick};
 use crate::state::host_values;
-use crate::train::pair_pipeline;
 
-/// The epoch number that evaluation draws its transformations from; no training epoch reaches it.
+/// The epoch number that evaluation draws its random choices from; no training epoch reaches it.
 pub const EVALUATION_EPOCH: u64 = u64::MAX;
 
 /// Images evaluated at a time.
 const BATCH_SIZE: usize = 250;
 
-/// How well transformations are told on a set.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How well the pretext task is done on a set.
+#[derive(Debug, Clone, PartialEq)]
 pub struct PretextLoss {
     /// The objective's loss.
     pub loss: f64,
-    /// Mean squared error of the normalised target.
-    pub mse: f64,
-    /// The same of a decoder that always answers the mean of the targets.
-    pub mse_of_mean: f64,
+    /// Its other figures, by name; one of them is the metric.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Which, and what it is held against.
+    pub yardstick: Yardstick,
+    /// The metric of the trivial answer.
+    pub trivial_metric: f64,
+    /// The loss of the trivial answer, where it does not depend on the objective's settings.
+    pub trivial_loss: Option<f64>,
+}
+
+impl PretextLoss {
+    /// The metric: the part that the yardstick names.
+    pub fn metric(&self) -> f64 {
+        let metric = self.yardstick.metric;
+        let named = self.parts.iter().find(|(name, _)| *name == metric);
+        named.map_or(f64::NAN, |(_, value)| *value)
+    }
+
+    /// The keys of an epoch's record that say what `test` found: `test_loss`, `test_` with the name
+    /// of every part, such as `test_mse`, and behind the metric's `_of_` with the name of the trivial
+    /// answer, such as `test_mse_of_mean`. Null where nothing was measured.
+    pub fn record(yardstick: Yardstick, test: Option<&Self>) -> Vec<(String, Value)> {
+        let (metric, trivial) = (yardstick.metric, yardstick.trivial.name());
+        let mut record = vec![
+            ("metric".into(), json!(metric)),
+            ("trivial".into(), json!(trivial)),
+            ("test_loss".into(), json!(test.map(|t| t.loss))),
+            (format!("test_{metric}"), json!(test.map(Self::metric))),
+            (
+                format!("test_{metric}_of_{trivial}"),
+                json!(test.map(|t| t.trivial_metric)),
+            ),
+        ];
+        let others = test.iter().flat_map(|t| &t.parts);
+        let others = others.filter(|(name, _)| *name != metric);
+        record.extend(others.map(|(name, value)| (format!("test_{name}"), json!(value))));
+        if let Some(loss) = test.and_then(|t| t.trivial_loss) {
+            record.push((format!("test_loss_of_{trivial}"), json!(loss)));
+        }
+        record
+    }
 }
 
 /// The loss of `model`, frozen, on `images` without augmentation.
 ///
 /// # Errors
-/// When the images cannot be loaded.
+/// When the images cannot be loaded, or the task cannot be set on them.
 pub fn pretext_loss(
     model: &Model,
     experiment: &Experiment,
     images: &Arc<ImageSet>,
 ) -> Result<PretextLoss, LearnError> {
     let model = model.valid();
-    let [mut loss, mut error] = [0.0; 2];
+    let yardstick = experiment.objective.yardstick();
+    let mut loss = 0.0;
+    let mut parts: Vec<(&'static str, f64)> = Vec::new();
     let mut moments = Moments::default();
-    for batch in evaluation_pairs(experiment, images, BATCH_SIZE)? {
-        moments.add(&batch.targets, batch.target_len);
-        let batch = PairBatch::from_host(batch, &model.encoder.device());
+    for batch in evaluation_batches(experiment, images, BATCH_SIZE)? {
+        moments.follow(yardstick.trivial, &batch);
+        let batch = Batch::from_host(batch, &model.encoder.device());
         let rows = batch.len() as f64;
         let output = model.objective.loss(&model.encoder, &batch);
         loss += rows * f64::from(output.loss.into_scalar::<f32>());
         for (name, value) in output.parts {
-            if name == "mse" {
-                error += rows * f64::from(host_values(value)[0]);
+            let value = rows * f64::from(host_values(value)[0]);
+            match parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => parts.push((name, value)),
             }
         }
     }
     let count = images.len().max(1) as f64;
+    let (trivial_metric, trivial_loss) = match yardstick.trivial {
+        Trivial::MeanTarget => (moments.mean_variance(), None),
+        // The mean image takes no code, which diverges from nothing.
+        Trivial::MeanImage => (moments.mean_variance(), Some(moments.mean_variance())),
+        Trivial::Chance(classes) => (1.0 / classes as f64, Some((classes as f64).ln())),
+        Trivial::Identity => (1.0, None),
+    };
     Ok(PretextLoss {
         loss: loss / count,
-        mse: error / count,
-        mse_of_mean: moments.mean_variance(),
+        parts: (parts.into_iter())
+            .map(|(name, sum)| (name, sum / count))
+            .collect(),
+        yardstick,
+        trivial_metric,
+        trivial_loss,
     })
 }
 
-/// Pairs of `images` in order, without augmentation, with the transformations of evaluation.
+/// Batches of `images` in order, without augmentation, with the random choices of evaluation.
 ///
 /// # Errors
-/// When the images cannot be loaded.
-pub fn evaluation_pairs(
+/// When the images cannot be loaded, or the task cannot be set on images of their size.
+pub fn evaluation_batches(
     experiment: &Experiment,
     images: &Arc<ImageSet>,
     batch_size: usize,
-) -> Result<impl Iterator<Item = aet_data::HostBatch>, LearnError> {
-    let pipeline = PairPipeline {
-        augment: Augment::none(),
-        ..pair_pipeline(experiment)
-    };
+) -> Result<impl Iterator<Item = HostBatch>, LearnError> {
+    let size = [images.height(), images.width()];
+    experiment.objective.check_image_size(size)?;
     let plan = EpochPlan {
         seed: experiment.seed,
         epoch: EVALUATION_EPOCH,
@@ -84,15 +135,11 @@ pub fn evaluation_pairs(
         first_step: 0,
     };
     let workers = experiment.training.workers;
-    Ok(Loader::epoch(
-        Arc::clone(images),
-        Arc::new(pipeline),
-        plan,
-        workers,
-    )?)
+    let pipeline = experiment.evaluation_pipeline();
+    Ok(Loader::epoch(Arc::clone(images), pipeline, plan, workers)?)
 }
 
-/// Sums for the variance of every target component.
+/// Sums for the variance of every component of a target or an image.
 #[derive(Default)]
 struct Moments {
     count: f64,
@@ -101,6 +148,17 @@ struct Moments {
 }
 
 impl Moments {
+    /// Adds what the mean answer is the mean of.
+    fn follow(&mut self, trivial: Trivial, batch: &HostBatch) {
+        match (trivial, batch.views.last()) {
+            (Trivial::MeanTarget, _) => self.add(&batch.targets, batch.target_len),
+            (Trivial::MeanImage, Some(view)) => {
+                self.add(view, batch.view_shape[1..].iter().product());
+            }
+            _ => {}
+        }
+    }
+
     fn add(&mut self, targets: &[f32], length: usize) {
         self.sums.resize(length, 0.0);
         self.squares.resize(length, 0.0);

@@ -4,18 +4,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::{EpochPlan, ImageSet, Loader, Order, PairPipeline, steps_per_epoch};
+use aet_data::{EpochPlan, ImageSet, ItemPipeline, Loader, Order, steps_per_epoch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::batch::PairBatch;
+use crate::batch::Batch;
 use crate::checkpoint::{self, Progress, TrainState};
 use crate::config::Experiment;
 use crate::data::Datasets;
 use crate::error::LearnError;
 use crate::evaluate::{PretextLoss, pretext_loss};
 use crate::model::{Model, fresh_model};
+use crate::objective::ObjectiveOutput;
 use crate::optim;
 use crate::probe::{ProbeData, ProbeResult, run_probes};
 use crate::run_dir::RunDirectory;
@@ -47,8 +48,10 @@ pub enum Event {
         loss: f64,
         /// The learning rate of the last of these steps.
         rate: f64,
-        /// Pairs per second since the last such event.
+        /// Pairs, or images where the objective takes no pairs, per second since the last such event.
         pairs_per_second: f64,
+        /// Means of the objective's other figures since the last such event, by name.
+        parts: Vec<(&'static str, f64)>,
     },
     /// An epoch was finished.
     Epoch {
@@ -56,7 +59,7 @@ pub enum Event {
         epoch: u64,
         /// Mean training loss over it.
         train_loss: f64,
-        /// Loss on the test images, where it was measured.
+        /// How well the pretext task is done on the test images, where it was measured.
         test: Option<PretextLoss>,
     },
     /// A checkpoint was written.
@@ -119,7 +122,7 @@ struct Training<'a> {
     experiment: &'a Experiment,
     datasets: &'a Datasets,
     device: Device,
-    pipeline: Arc<PairPipeline>,
+    pipeline: Arc<dyn ItemPipeline>,
     steps_per_epoch: u64,
     state: TrainState<Model>,
     window: Window,
@@ -150,9 +153,11 @@ impl OnlineImages {
     }
 }
 
-/// The steps since the last logged record. Losses stay on the device until they are needed.
+/// The steps since the last logged record. Figures stay on the device until they are needed.
 struct Window {
     losses: Vec<Tensor<1>>,
+    /// By name, in the order of the objective.
+    parts: Vec<(&'static str, Vec<Tensor<1>>)>,
     since: Instant,
 }
 
@@ -160,9 +165,31 @@ impl Default for Window {
     fn default() -> Self {
         Self {
             losses: Vec::new(),
+            parts: Vec::new(),
             since: Instant::now(),
         }
     }
+}
+
+impl Window {
+    fn add(&mut self, output: ObjectiveOutput) {
+        self.losses.push(output.loss.without_autodiff());
+        for (name, value) in output.parts {
+            let value = value.without_autodiff();
+            match self.parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => self.parts.push((name, vec![value])),
+            }
+        }
+    }
+}
+
+/// The sum of some single numbers.
+fn sum_of(values: Vec<Tensor<1>>) -> f64 {
+    let values = values.into_iter();
+    values
+        .map(|value| f64::from(value.into_scalar::<f32>()))
+        .sum()
 }
 
 impl<'a> Training<'a> {
@@ -202,7 +229,7 @@ impl<'a> Training<'a> {
             experiment,
             datasets,
             device,
-            pipeline: Arc::new(pair_pipeline(experiment)),
+            pipeline: experiment.training_pipeline(),
             steps_per_epoch: steps as u64,
             state,
             window: Window::default(),
@@ -232,7 +259,7 @@ impl<'a> Training<'a> {
         )?;
         self.window = Window::default();
         for batch in batches {
-            let rate = self.step(PairBatch::from_host(batch, &self.device));
+            let rate = self.step(Batch::from_host(batch, &self.device));
             if self.after_step(rate, watcher)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -241,17 +268,18 @@ impl<'a> Training<'a> {
     }
 
     /// One update of the weights; gives the learning rate that it used.
-    fn step(&mut self, batch: PairBatch) -> f64 {
+    fn step(&mut self, mut batch: Batch) -> f64 {
         let progress = &mut self.state.progress;
         let rate = self.experiment.schedule.rate(
             progress.step,
             self.steps_per_epoch,
             self.experiment.training.epochs,
         );
+        batch.epochs_done = Some(progress.step as f64 / self.steps_per_epoch as f64);
         let model = self.state.model.clone();
         let output = model.objective.loss(&model.encoder, &batch);
         self.state.model = optim::step(&mut self.state.optimizer, rate, model, &output.loss);
-        self.window.losses.push(output.loss.without_autodiff());
+        self.window.add(output);
         progress.step += 1;
         progress.step_in_epoch += 1;
         rate
@@ -296,6 +324,11 @@ impl<'a> Training<'a> {
             }
             sum += loss;
         }
+        let part_means = window.parts.into_iter().map(|(name, values)| {
+            let count = values.len() as f64;
+            (name, sum_of(values) / count)
+        });
+        let parts: Vec<(&'static str, f64)> = part_means.collect();
         let seconds = window.since.elapsed().as_secs_f64();
         progress.loss_sum += sum;
         progress.seconds += seconds;
@@ -305,6 +338,8 @@ impl<'a> Training<'a> {
         self.run.log(&json!({
             "event": "step", "step": progress.step, "epoch": progress.epoch, "loss": loss,
             "rate": rate, "pairs_per_second": pairs_per_second, "seconds": progress.seconds,
+            "parts": parts.iter().map(|(name, value)| ((*name).into(), json!(value)))
+                .collect::<Map<String, Value>>(),
         }))?;
         Ok(watcher(&Event::Step {
             step: progress.step,
@@ -313,6 +348,7 @@ impl<'a> Training<'a> {
             loss,
             rate,
             pairs_per_second,
+            parts,
         }))
     }
 
@@ -326,13 +362,15 @@ impl<'a> Training<'a> {
         if let (Some(images), true) = (&self.datasets.test, due(evaluation.pretext_every)) {
             test = Some(pretext_loss(&self.state.model, self.experiment, images)?);
         }
-        self.run.log(&json!({
+        let mut record = json!({
             "event": "epoch", "step": self.state.progress.step, "epoch": epoch,
-            "train_loss": train_loss, "test_loss": test.as_ref().map(|t| t.loss),
-            "test_mse": test.as_ref().map(|t| t.mse),
-            "test_mse_of_mean": test.as_ref().map(|t| t.mse_of_mean),
-            "seconds": self.state.progress.seconds,
-        }))?;
+            "train_loss": train_loss, "seconds": self.state.progress.seconds,
+        });
+        let yardstick = self.experiment.objective.yardstick();
+        for (key, value) in PretextLoss::record(yardstick, test.as_ref()) {
+            record[key] = value;
+        }
+        self.run.log(&record)?;
         let mut flow = watcher(&Event::Epoch {
             epoch,
             train_loss,
@@ -378,15 +416,5 @@ impl<'a> Training<'a> {
         let step = self.state.progress.step;
         let _ = watcher(&Event::Checkpoint { step });
         Ok(())
-    }
-}
-
-/// The pairs that an experiment trains on.
-pub fn pair_pipeline(experiment: &Experiment) -> PairPipeline {
-    PairPipeline {
-        augment: experiment.augment.clone(),
-        family: experiment.transformation.clone(),
-        fill: experiment.warp.fill,
-        normalisation: experiment.data.normalisation.clone(),
     }
 }

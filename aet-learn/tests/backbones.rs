@@ -8,7 +8,7 @@ use aet_data::random::{Purpose, generator, unit};
 use aet_data::{EpochPlan, ImageSet, Loader, Location, Order, ShapesConfig, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{BACKBONES, BackboneConfig, Encoder};
-use aet_learn::batch::PairBatch;
+use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::embed::{ExtractOptions, Pooling, extract};
 use aet_learn::model::fresh_model;
@@ -17,7 +17,6 @@ use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{
     host_values, named_tensors, read_safetensors, to_safetensors, with_named_tensors,
 };
-use aet_learn::train::pair_pipeline;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
@@ -232,9 +231,9 @@ fn thirty_two_images_are_learnt() {
             drop_last: true,
             first_step: 0,
         };
-        let pairs = Arc::new(pair_pipeline(&experiment));
+        let pairs = experiment.training_pipeline();
         let batch = Loader::epoch(shapes(*side), pairs, plan, 0).unwrap().next();
-        let batch = PairBatch::from_host(batch.unwrap(), &device);
+        let batch = Batch::from_host(batch.unwrap(), &device);
         let mut model = fresh_model(&experiment, [*side; 2], &device);
         let mut optimizer = experiment.optimizer.init();
         let mut losses: Vec<f32> = Vec::new();

@@ -8,7 +8,7 @@ use std::path::Path;
 use aet_geometry::Family;
 use aet_learn::Device;
 use aet_learn::backbone::{BackboneConfig, NinConfig};
-use aet_learn::batch::PairBatch;
+use aet_learn::batch::Batch;
 use aet_learn::model::Model;
 use aet_learn::objective::{AetConfig, Objective, ObjectiveConfig, Reduction, Task};
 use aet_learn::optim::{self, SgdConfig};
@@ -83,11 +83,11 @@ fn tensor<const D: usize>(host: &HostTensor, device: &Device) -> Tensor<D> {
     Tensor::from_data(data, device)
 }
 
-fn batch(fixture: &NamedTensors, target: &str, device: &Device) -> PairBatch {
-    PairBatch {
-        original: tensor(&fixture["x"], device),
-        transformed: tensor(&fixture["y"], device),
+fn batch(fixture: &NamedTensors, target: &str, device: &Device) -> Batch {
+    Batch {
+        views: vec![tensor(&fixture["x"], device), tensor(&fixture["y"], device)],
         target: tensor(&fixture[target], device),
+        epochs_done: None,
     }
 }
 
@@ -281,7 +281,7 @@ fn two_optimiser_steps_match_pytorch() {
 fn the_released_reduction_is_a_quarter_of_the_papers_for_eight_components() {
     let (fixture, device) = (fixture(), Device::flex());
     let paper = model(&fixture, false, &device);
-    assert!(matches!(&paper.objective, Objective::Aet(_)));
+    assert!(matches!(paper.objective, Objective::Aet(_)));
     let batch = batch(&fixture, "target", &device);
     let output = paper.objective.loss(&paper.encoder, &batch);
     let (loss, mse) = (

@@ -4,18 +4,17 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 use aet_data::{EpochPlan, Loader, Order};
 use aet_geometry::Family;
-use aet_learn::batch::PairBatch;
+use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::data::Datasets;
 use aet_learn::model::fresh_model;
 use aet_learn::optim::step;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, named_tensors};
-use aet_learn::train::{Event, Outcome, pair_pipeline, train};
+use aet_learn::train::{Event, Outcome, train};
 use aet_learn::{ConfigError, Device, LearnError};
 
 const TOML: &str = r#"
@@ -127,6 +126,93 @@ fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one() {
     }
 }
 
+/// The other objectives, with everything random that they have.
+const OTHERS: [&str; 5] = [
+    "objective={kind=\"aed\",code=24,channels=4,noise=0.1}",
+    "objective={kind=\"aed\",code=24,channels=4,noise=0.2,variational=true,kl_warmup_epochs=1.5}",
+    "objective={kind=\"rotnet\"}",
+    "objective={kind=\"avt\"}",
+    "objective={kind=\"ensemble\"}",
+];
+
+#[test]
+fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one_whatever_the_objective() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, objective) in OTHERS.iter().enumerate() {
+        let experiment = experiment(&[objective, "training.epochs=2"]);
+        let place = |name: &str| folder.path().join(format!("{number}-{name}"));
+        let (expected, losses) = finish(&create(&place("unbroken"), &experiment));
+        // In the middle of an epoch, at its end, and in the middle of the next.
+        for stop_at in [2, 6, 8] {
+            let run = create(&place(&format!("at-{stop_at}")), &experiment);
+            interrupt(&run, |event| {
+                matches!(event, Event::Step { step, .. } if *step >= stop_at)
+                    || matches!(event, Event::Epoch { epoch, .. } if (epoch + 1) * 6 >= stop_at)
+            });
+            let run = RunDirectory::open(run.path()).unwrap();
+            let (found, found_losses) = finish(&run);
+            assert!(found == expected, "{objective}, stopped at step {stop_at}");
+            assert_eq!(found_losses, losses, "{objective}, stopped at {stop_at}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_whatever_the_workers_and_the_objective() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, objective) in OTHERS.iter().enumerate() {
+        let weights = |name: &str, workers: &str| {
+            let experiment = experiment(&[objective, workers, "training.epochs=1"]);
+            finish(&create(
+                &folder.path().join(format!("{number}-{name}")),
+                &experiment,
+            ))
+            .0
+        };
+        let alone = weights("alone", "training.workers=0");
+        assert!(
+            alone == weights("three", "training.workers=3"),
+            "{objective}"
+        );
+    }
+}
+
+#[test]
+fn parts_and_metrics_of_every_objective_are_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let log_of = |name: &str, objective: &str| {
+        let run = create(
+            &folder.path().join(name),
+            &experiment(&[objective, "training.epochs=1"]),
+        );
+        finish(&run);
+        run.metrics().unwrap()
+    };
+    for (name, objective, part, trivial) in [
+        ("aet", "objective.kind=aet", "mse", "test_mse_of_mean"),
+        ("aed", OTHERS[0], "mse", "test_mse_of_mean"),
+        ("variational", OTHERS[1], "kl", "test_loss_of_mean"),
+        ("rotnet", OTHERS[2], "accuracy", "test_accuracy_of_chance"),
+        ("avt", OTHERS[3], "coverage_90", "test_mse_of_mean"),
+        ("ensemble", OTHERS[4], "mse_2", "test_mse_of_mean"),
+        (
+            "elastic",
+            "transformation.kind=elastic",
+            "image_ratio",
+            "test_image_ratio_of_identity",
+        ),
+    ] {
+        let log = log_of(name, objective);
+        let step = log.iter().find(|record| record["event"] == "step").unwrap();
+        assert!(step["parts"][part].is_number(), "{name}: {step}");
+        let epoch = log.iter().find(|record| record["event"] == "epoch");
+        let epoch = epoch.unwrap();
+        for key in ["test_loss", &format!("test_{part}"), trivial] {
+            assert!(epoch[key].is_number(), "{name}: {epoch} lacks {key}");
+        }
+    }
+}
+
 #[test]
 fn records_after_the_last_checkpoint_are_made_again_not_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,9 +262,9 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
         first_step: 0,
     };
     let train = open(experiment).train;
-    let pairs = Arc::new(pair_pipeline(experiment));
+    let pairs = experiment.training_pipeline();
     let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
-    let batch = PairBatch::from_host(batch.unwrap(), &device);
+    let batch = Batch::from_host(batch.unwrap(), &device);
     let mut model = fresh_model(experiment, [32, 32], &device);
     let mut optimizer = experiment.optimizer.init();
     let mut losses: Vec<f32> = Vec::new();

@@ -38,6 +38,8 @@ pub const PRESETS: &[Preset] = &[
     preset!("cifar10-nin-projective"),
     preset!("cifar10-nin-affine"),
     preset!("cifar10-nin-projective-cpu"),
+    preset!("cifar10-nin-aed-cpu"),
+    preset!("cifar10-nin-rotnet-cpu"),
 ];
 
 /// What a user says about an experiment, weakest first.

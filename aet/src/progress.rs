@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aet_learn::evaluate::PretextLoss;
 use aet_learn::train::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
@@ -121,6 +122,8 @@ fn style(template: &str) -> ProgressStyle {
 /// Shows a training run.
 pub struct TrainingView {
     bar: Option<ProgressBar>,
+    /// What an item of a batch is called, in the plural.
+    items: &'static str,
     started: Instant,
     first_step: u64,
     epochs: u64,
@@ -128,8 +131,8 @@ pub struct TrainingView {
 }
 
 impl TrainingView {
-    /// A view of a run that is about to start.
-    pub fn new() -> Self {
+    /// A view of a run that is about to start; `items` is what it counts, `pairs` or `images`.
+    pub fn new(items: &'static str) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = BARS.add(ProgressBar::new(0));
             bar.set_style(style("{prefix} {wide_bar} {msg}"));
@@ -138,6 +141,7 @@ impl TrainingView {
         });
         Self {
             bar,
+            items,
             started: Instant::now(),
             first_step: 0,
             epochs: 0,
@@ -159,9 +163,7 @@ impl TrainingView {
                 train_loss,
                 test,
             } => {
-                let test = test
-                    .as_ref()
-                    .map_or_else(String::new, |test| format!("  test loss {:.4}", test.loss));
+                let test = test.as_ref().map_or_else(String::new, test_figures);
                 let epoch = epoch + 1;
                 note(&format!(
                     "epoch {epoch}/{}  train loss {train_loss:.4}{test}  {} since the start",
@@ -202,14 +204,18 @@ impl TrainingView {
             loss,
             rate,
             pairs_per_second,
+            parts,
         } = event
         else {
             return;
         };
         let left = self.left(*step, *steps_total);
         let place = format!("epoch {}/{}", epoch + 1, self.epochs);
-        let said =
-            format!("loss {loss:.4}  rate {rate:.4}  {pairs_per_second:.0} pairs/s  {left} left");
+        let parts = other_figures(*loss, parts);
+        let said = format!(
+            "loss {loss:.4}{parts}  rate {rate:.4}  {pairs_per_second:.0} {}/s  {left} left",
+            self.items
+        );
         if let Some(bar) = &self.bar {
             bar.set_position(*step);
             bar.set_prefix(place);
@@ -240,6 +246,27 @@ impl Drop for TrainingView {
     }
 }
 
+/// What was measured on the test images, the metric beside that of the trivial answer.
+fn test_figures(test: &PretextLoss) -> String {
+    let mut said = format!("  test loss {:.4}", test.loss);
+    for (name, value) in test.parts.iter().filter(|(_, value)| *value != test.loss) {
+        said.push_str(&format!("  test {name} {value:.4}"));
+        if *name == test.yardstick.metric {
+            let answer = test.yardstick.trivial.name();
+            said.push_str(&format!(" ({answer} {:.4})", test.trivial_metric));
+        }
+    }
+    said
+}
+
+/// The figures that say something beside the loss.
+fn other_figures(loss: f64, parts: &[(&'static str, f64)]) -> String {
+    let others = parts.iter().filter(|(_, value)| *value != loss);
+    others
+        .map(|(name, value)| format!("  {name} {value:.4}"))
+        .collect()
+}
+
 /// A duration as `42s`, `3m 07s` or `2h 05m`.
 pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().round() as u64;
@@ -252,7 +279,35 @@ pub fn clock(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aet_learn::objective::{Trivial, Yardstick};
+
     use super::*;
+
+    #[test]
+    fn figures_equal_to_the_loss_are_not_said_twice() {
+        let regression = PretextLoss {
+            loss: 0.25,
+            parts: vec![("mse", 0.25)],
+            yardstick: Yardstick {
+                metric: "mse",
+                trivial: Trivial::MeanTarget,
+            },
+            trivial_metric: 0.75,
+            trivial_loss: None,
+        };
+        assert_eq!(test_figures(&regression), "  test loss 0.2500");
+        let classification = PretextLoss {
+            parts: vec![("accuracy", 0.875)],
+            yardstick: Yardstick {
+                metric: "accuracy",
+                trivial: Trivial::Chance(4),
+            },
+            trivial_metric: 0.25,
+            ..regression
+        };
+        let said = "  test loss 0.2500  test accuracy 0.8750 (chance 0.2500)";
+        assert_eq!(test_figures(&classification), said);
+    }
 
     #[test]
     fn durations_read_as_a_clock() {

@@ -83,6 +83,23 @@ fn impossible_ranges_give_range_and_value() {
 }
 
 #[test]
+fn tasks_that_cannot_be_set_on_the_images_are_refused() {
+    let oblong = "--set=data.image_size=[32,40]";
+    assert_says(
+        &["pretrain", "--set=objective.kind=rotnet", oblong],
+        &["square", "[32, 40]"],
+    );
+    assert_says(
+        &["inspect", "shapes", "--set=objective.kind=rotnet", oblong],
+        &["square", "[32, 40]"],
+    );
+    assert_says(
+        &["pretrain", "--set=objective={kind='aed',noise=2.0}"],
+        &["objective.noise = 2", "0 to 1"],
+    );
+}
+
+#[test]
 fn missing_paths_are_named() {
     assert_says(&["pretrain", "no/such/folder"], &["no/such/folder"]);
     assert_says(&["inspect", "no/such/folder"], &["no/such/folder"]);

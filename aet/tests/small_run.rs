@@ -91,6 +91,50 @@ fn the_report_loads_nothing_from_elsewhere() {
     }
 }
 
+/// The other objectives in small, with the key of what their pictures measure.
+const OTHERS: [(&str, &str, &[&str]); 3] = [
+    (
+        "denoising",
+        "mse",
+        &["--set=objective={kind='aed',code=32,channels=8,noise=0.1}"],
+    ),
+    (
+        "variational",
+        "mse",
+        &["--set=objective={kind='aed',code=32,channels=8,variational=true}"],
+    ),
+    ("turning", "turn_accuracy", &["--set=objective.kind=rotnet"]),
+];
+
+#[test]
+fn other_objectives_run_to_their_report_and_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, figure, objective) in OTHERS {
+        let arguments = [SMALL, objective, &["--epochs", "2", "--name", name]].concat();
+        let result = json(folder.path(), &arguments);
+        assert_eq!(result["steps"], 8, "{name}");
+        assert!(
+            result["test_metric"].as_f64().unwrap().is_finite(),
+            "{name}"
+        );
+        assert_eq!(result["probes"].as_array().unwrap().len(), 2);
+        let page = folder.path().join("runs").join(name).join("report.html");
+        let page = std::fs::read_to_string(page).unwrap();
+        for part in ["pretext task", "test metric", "data:image/png;base64,"] {
+            assert!(page.contains(part), "{name}: {part}");
+        }
+        let out = format!("{name}.png");
+        let picture = ["inspect", "shapes", "--count", "5", "--json", "--out", &out];
+        let with_model = json(folder.path(), &[&picture[..], &["--run", name]].concat());
+        assert!(with_model[figure].as_f64().unwrap() >= 0.0, "{with_model}");
+        let drawn = image::open(folder.path().join(&out)).unwrap();
+        assert!(drawn.width() >= 500 && drawn.height() > 400, "{drawn:?}");
+        let without = json(folder.path(), &[&picture[..], objective].concat());
+        assert!(without[figure].is_null(), "{without}");
+        image::open(folder.path().join(&out)).unwrap();
+    }
+}
+
 #[test]
 fn resuming_a_finished_run_shows_its_table_again() {
     let (folder, result) = finished();

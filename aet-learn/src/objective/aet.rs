@@ -2,6 +2,9 @@
 //! 3.1 and 3.2): a siamese encoder, global average pooling of both views' features, and one linear
 //! layer that gives the transformation's parameters back.
 
+use std::sync::Arc;
+
+use aet_data::{Augment, ItemPipeline, PairPipeline};
 use aet_geometry::{Family, TransformationFamily};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -9,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::distance::Distance;
 use super::siamese::{linear_layer, siamese_features};
-use super::{ObjectiveOutput, Task};
+use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
-use crate::batch::PairBatch;
+use crate::batch::{Batch, PairBatch};
+use crate::config::Experiment;
 use crate::error::ConfigError;
 use crate::matrix::{corner_positions_px, normalised_matrix_entries};
 use crate::warp::warp_batch;
@@ -58,11 +62,6 @@ pub struct AetConfig {
 }
 
 impl AetConfig {
-    /// Spells out what is left to `family`.
-    pub(super) fn settle(&mut self, family: &Family) {
-        self.loss = Some(self.loss_for(family));
-    }
-
     fn loss_for(&self, family: &Family) -> Loss {
         self.loss.unwrap_or(match family.surrogate() {
             Some(_) => Loss::Image,
@@ -71,10 +70,7 @@ impl AetConfig {
     }
 
     /// Refuses a loss that `family` has nothing for.
-    ///
-    /// # Errors
-    /// Names the key, what it may be and the value.
-    pub fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+    fn check(&self, family: &Family) -> Result<(), ConfigError> {
         let loss = self.loss_for(family);
         let allowed = if family.surrogate().is_some() {
             (loss != Loss::Image)
@@ -94,6 +90,64 @@ impl AetConfig {
         };
         let found = format!("\"{}\"", format!("{loss:?}").to_lowercase());
         Err(ConfigError::range("objective.loss", allowed, found))
+    }
+}
+
+impl Pretext for AetConfig {
+    fn settle(&mut self, family: &Family) {
+        self.loss = Some(self.loss_for(family));
+    }
+
+    fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        self.check(family)
+    }
+
+    fn label(&self, experiment: &Experiment) -> String {
+        format!("aet {}", experiment.transformation.name())
+    }
+
+    fn task(&self, experiment: &Experiment) -> String {
+        format!("{} transformations", experiment.transformation.name())
+    }
+
+    fn items(&self) -> &'static str {
+        "pairs"
+    }
+
+    fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
+        Arc::new(PairPipeline {
+            augment,
+            family: experiment.transformation.clone(),
+            fill: experiment.warp.fill,
+            normalisation: experiment.data.normalisation.clone(),
+        })
+    }
+
+    fn yardstick(&self) -> Yardstick {
+        match self.loss {
+            Some(Loss::Image) => Yardstick {
+                metric: "image_ratio",
+                trivial: Trivial::Identity,
+            },
+            _ => Yardstick {
+                metric: "mse",
+                trivial: Trivial::MeanTarget,
+            },
+        }
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
+        Objective::Aet(Aet::new(self, task, seed, device))
+    }
+}
+
+impl Decoder for Aet {
+    fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.loss(encoder, &batch.pairs())
+    }
+
+    fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.predict(encoder, &batch.pairs())
     }
 }
 
@@ -123,6 +177,16 @@ pub struct Aet {
 impl Aet {
     /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0.
     pub fn new(config: &AetConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
+        Self::of_member(config, task, (seed, 0), device)
+    }
+
+    /// As [`new`](Self::new), with draws of its own for each member of an ensemble.
+    pub(super) fn of_member(
+        config: &AetConfig,
+        task: &Task<'_>,
+        seed: (u64, u64),
+        device: &Device,
+    ) -> Self {
         let family = task.family.answer();
         let size = [2 * task.channels, family.target_len()];
         let (weight, bias) = linear_layer(size, seed, device);
@@ -142,6 +206,14 @@ impl Aet {
     /// normalised with its own batch statistics, as released.
     pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
         self.decode(siamese_features(encoder, batch))
+    }
+
+    /// Components of the target that is predicted, 0 where transformations have none.
+    pub(super) fn target_len(&self) -> usize {
+        match self.has_target {
+            true => self.family.target_len(),
+            false => 0,
+        }
     }
 
     /// Features of both views `[batch, 2 * channels]` to the normalised target.

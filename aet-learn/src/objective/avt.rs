@@ -2,15 +2,20 @@
 //! section 3): the decoder answers with a Gaussian over the normalised target, a mean and a variance
 //! for each component, and is trained by its likelihood.
 
+use std::sync::Arc;
+
+use aet_data::{Augment, ItemPipeline};
 use aet_geometry::{Family, TransformationFamily};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::aet::AetConfig;
 use super::siamese::{linear_layer, siamese_features};
-use super::{ObjectiveOutput, Task};
+use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
-use crate::batch::PairBatch;
+use crate::batch::{Batch, PairBatch};
+use crate::config::Experiment;
 use crate::error::ConfigError;
 
 /// Log-variances that the decoder can answer with: standard deviations from 0.0025 to 12 in units of
@@ -29,16 +34,52 @@ const INTERVALS: [(&str, f64); 3] = [
 #[serde(deny_unknown_fields)]
 pub struct AvtConfig {}
 
-/// Refuses a family without parameters.
-///
-/// # Errors
-/// Names the key, what it may be and the value.
-pub(super) fn validate(family: &Family) -> Result<(), ConfigError> {
-    if family.surrogate().is_none() {
-        return Ok(());
+impl Pretext for AvtConfig {
+    fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        if family.surrogate().is_none() {
+            return Ok(());
+        }
+        let range = "\"aet\" for a family without parameters, such as this one";
+        Err(ConfigError::range("objective.kind", range, "\"avt\""))
     }
-    let range = "\"aet\" for a family without parameters, such as this one";
-    Err(ConfigError::range("objective.kind", range, "\"avt\""))
+
+    fn label(&self, experiment: &Experiment) -> String {
+        format!("avt {}", experiment.transformation.name())
+    }
+
+    fn task(&self, experiment: &Experiment) -> String {
+        format!("{} transformations", experiment.transformation.name())
+    }
+
+    fn items(&self) -> &'static str {
+        "pairs"
+    }
+
+    fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
+        AetConfig::default().pipeline(experiment, augment)
+    }
+
+    fn yardstick(&self) -> Yardstick {
+        Yardstick {
+            metric: "mse",
+            trivial: Trivial::MeanTarget,
+        }
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
+        Objective::Avt(Avt::new(task, seed, device))
+    }
+}
+
+impl Decoder for Avt {
+    fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.loss(encoder, &batch.pairs())
+    }
+
+    fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        let [mean, _] = self.distribution(encoder, &batch.pairs());
+        mean
+    }
 }
 
 /// The siamese decoder of means and log-variances.
@@ -57,7 +98,7 @@ impl Avt {
     /// first variances are about 1.
     pub fn new(task: &Task<'_>, seed: u64, device: &Device) -> Self {
         let size = [2 * task.channels, 2 * task.family.target_len()];
-        let (weight, bias) = linear_layer(size, seed, device);
+        let (weight, bias) = linear_layer(size, (seed, 0), device);
         Self {
             weight,
             bias,
@@ -81,12 +122,6 @@ impl Avt {
         let half = (high - low) / 2.0;
         let bent = ((answers.narrow(1, count, count) - middle) / half).tanh() * half + middle;
         [mean, bent]
-    }
-
-    /// The mean of the Gaussian, `[batch, target length]`.
-    pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
-        let [mean, _] = self.distribution(encoder, batch);
-        mean
     }
 
     /// The negative log-likelihood of a target component, averaged over components and batch; beside

@@ -1,23 +1,36 @@
-//! What an encoder is trained for. An objective owns its decoder; it is one file and one row in
-//! [`ObjectiveConfig`] and [`Objective`].
+//! What an encoder is trained for. An objective owns its decoder; it is one file, in which its
+//! configuration is a `Pretext` and its decoder a `Decoder`, and one row in [`ObjectiveConfig`],
+//! [`Objective`] and [`OBJECTIVES`].
 
+mod aed;
 mod aet;
 mod avt;
+mod deconvolution;
 mod distance;
+mod ensemble;
+mod rotnet;
 mod siamese;
 
+use std::sync::Arc;
+
+use aet_data::{Augment, ItemPipeline};
 use aet_geometry::Family;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use aed::{Aed, AedConfig, divergence_from_normal};
 pub use aet::{Aet, AetConfig, Loss, Reduction};
 pub use avt::{Avt, AvtConfig};
+pub use deconvolution::Deconvolution;
 pub use distance::Distance;
+pub use ensemble::{Ensemble, EnsembleConfig, Member};
+pub use rotnet::{RotNet, RotNetConfig, TURNS};
 pub use siamese::global_average;
 
 use crate::backbone::Encoder;
-use crate::batch::PairBatch;
+use crate::batch::Batch;
+use crate::config::Experiment;
 use crate::error::ConfigError;
 
 /// Which objective to train for; the tag is its name in TOML.
@@ -28,6 +41,13 @@ pub enum ObjectiveConfig {
     Aet(AetConfig),
     /// Auto-encode a distribution of the transformation.
     Avt(AvtConfig),
+    /// Auto-encode transformations of several families.
+    Ensemble(EnsembleConfig),
+    /// Auto-encode the image.
+    Aed(AedConfig),
+    /// Tell quarter turns.
+    #[serde(rename = "rotnet")]
+    RotNet(RotNetConfig),
 }
 
 /// Every objective, with a line on each.
@@ -39,6 +59,18 @@ pub const OBJECTIVES: &[(&str, &str)] = &[
     (
         "avt",
         "the same with a mean and a variance for each parameter, by the likelihood",
+    ),
+    (
+        "ensemble",
+        "several families at once, each with a decoder and a weight of its own",
+    ),
+    (
+        "aed",
+        "rebuild the image from a small code: plain, denoising or variational auto-encoder of data",
+    ),
+    (
+        "rotnet",
+        "tell by how many quarter turns a square image was turned, all four turns in a batch",
     ),
 ];
 
@@ -61,50 +93,194 @@ pub struct Task<'a> {
     pub fill: [f32; 3],
 }
 
+/// What the configuration of an objective answers for.
+trait Pretext {
+    /// Spells out what is left to `family`, the one that transformations come from.
+    fn settle(&mut self, _family: &Family) {}
+
+    /// Refuses values that cannot be, or do not go with `family`.
+    fn validate(&self, _family: &Family) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Refuses images of a height and width, in pixels, that the task cannot be set on.
+    fn check_image_size(&self, _image_size: [usize; 2]) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// What sets it apart in tables, in a word or a few.
+    fn label(&self, experiment: &Experiment) -> String;
+
+    /// What is to be told, in a few words.
+    fn task(&self, experiment: &Experiment) -> String;
+
+    /// What an item of a batch is called, in the plural.
+    fn items(&self) -> &'static str {
+        "images"
+    }
+
+    /// What becomes of an item, augmented by `augment`.
+    fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline>;
+
+    /// How well it is done.
+    fn yardstick(&self) -> Yardstick;
+
+    /// The objective with a decoder whose weights are drawn from `seed`.
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective;
+}
+
+/// What an objective with its decoder does.
+trait Decoder {
+    /// The loss of a batch; on an autodiff device it can be differentiated.
+    fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput;
+
+    /// What the decoder answers.
+    fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2>;
+}
+
+/// The figure, beside its loss, that says how well an objective does on images that it did not learn
+/// from, and what it is to be held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Yardstick {
+    /// The part of [`ObjectiveOutput`] that is meant.
+    pub metric: &'static str,
+    /// The answer that takes no features.
+    pub trivial: Trivial,
+}
+
+/// An answer that takes no features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trivial {
+    /// The mean of all targets; the metric is a mean squared error.
+    MeanTarget,
+    /// The mean of all images of the last view, normalised; the metric is a mean squared error.
+    MeanImage,
+    /// Any of so many classes that are equally frequent; the metric is a share of right answers.
+    Chance(usize),
+    /// The image as it was; the metric is a ratio to its distance.
+    Identity,
+}
+
+impl Trivial {
+    /// Its name in keys of the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MeanTarget | Self::MeanImage => "mean",
+            Self::Chance(_) => "chance",
+            Self::Identity => "identity",
+        }
+    }
+}
+
 impl ObjectiveConfig {
+    fn pretext(&self) -> &dyn Pretext {
+        match self {
+            Self::Aet(config) => config,
+            Self::Avt(config) => config,
+            Self::Ensemble(config) => config,
+            Self::Aed(config) => config,
+            Self::RotNet(config) => config,
+        }
+    }
+
+    fn pretext_mut(&mut self) -> &mut dyn Pretext {
+        match self {
+            Self::Aet(config) => config,
+            Self::Avt(config) => config,
+            Self::Ensemble(config) => config,
+            Self::Aed(config) => config,
+            Self::RotNet(config) => config,
+        }
+    }
+
     /// Its name in TOML.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Aet(_) => "aet",
             Self::Avt(_) => "avt",
+            Self::Ensemble(_) => "ensemble",
+            Self::Aed(_) => "aed",
+            Self::RotNet(_) => "rotnet",
         }
     }
 
-    /// Spells out what is left to `family`.
+    /// Spells out what is left to `family`, the one that transformations come from.
     pub(crate) fn settle(&mut self, family: &Family) {
-        match self {
-            Self::Aet(config) => config.settle(family),
-            Self::Avt(_) => {}
-        }
+        self.pretext_mut().settle(family);
     }
 
-    /// Refuses what does not go with `family`.
+    /// Refuses values that cannot be, or do not go with `family`.
     ///
     /// # Errors
-    /// Names the key, what it may be and the value.
+    /// Names the key, its range and the value.
     pub fn validate(&self, family: &Family) -> Result<(), ConfigError> {
-        match self {
-            Self::Aet(config) => config.validate(family),
-            Self::Avt(_) => avt::validate(family),
-        }
+        self.pretext().validate(family)
+    }
+
+    /// Refuses images of a height and width, in pixels, that the task cannot be set on.
+    ///
+    /// # Errors
+    /// Names what is asked for and the size.
+    pub fn check_image_size(&self, image_size: [usize; 2]) -> Result<(), ConfigError> {
+        self.pretext().check_image_size(image_size)
+    }
+
+    /// What an item of a batch is called, in the plural: `pairs` or `images`.
+    pub fn items(&self) -> &'static str {
+        self.pretext().items()
+    }
+
+    /// How well the task is done.
+    pub fn yardstick(&self) -> Yardstick {
+        self.pretext().yardstick()
     }
 
     /// The objective with a decoder whose weights are drawn from `seed`.
     pub fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
-        match self {
-            Self::Aet(config) => Objective::Aet(Aet::new(config, task, seed, device)),
-            Self::Avt(_) => Objective::Avt(Avt::new(task, seed, device)),
-        }
+        self.pretext().init(task, seed, device)
+    }
+}
+
+impl Experiment {
+    /// What becomes of an item of a batch in training.
+    pub fn training_pipeline(&self) -> Arc<dyn ItemPipeline> {
+        let augment = self.augment.clone();
+        self.objective.pretext().pipeline(self, augment)
+    }
+
+    /// The same without augmentation.
+    pub fn evaluation_pipeline(&self) -> Arc<dyn ItemPipeline> {
+        self.objective.pretext().pipeline(self, Augment::none())
+    }
+
+    /// What the encoder has to tell, in a few words, such as `projective transformations`.
+    pub fn task(&self) -> String {
+        self.objective.pretext().task(self)
+    }
+
+    /// What sets the pretraining apart in tables, such as `aet projective`.
+    pub fn method(&self) -> String {
+        self.objective.pretext().label(self)
     }
 }
 
 /// An objective with its decoder.
 #[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few objectives in a process, and its weights are elsewhere"
+)]
 pub enum Objective {
     /// Auto-encode the transformation.
     Aet(Aet),
     /// Auto-encode a distribution of the transformation.
     Avt(Avt),
+    /// Auto-encode transformations of several families.
+    Ensemble(Ensemble),
+    /// Auto-encode the image.
+    Aed(Aed),
+    /// Tell quarter turns.
+    RotNet(RotNet),
 }
 
 /// The loss of a batch.
@@ -117,19 +293,25 @@ pub struct ObjectiveOutput {
 }
 
 impl Objective {
-    /// The loss of a batch; on an autodiff device it can be differentiated.
-    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
+    fn decoder(&self) -> &dyn Decoder {
         match self {
-            Self::Aet(aet) => aet.loss(encoder, batch),
-            Self::Avt(avt) => avt.loss(encoder, batch),
+            Self::Aet(aet) => aet,
+            Self::Avt(avt) => avt,
+            Self::Ensemble(ensemble) => ensemble,
+            Self::Aed(aed) => aed,
+            Self::RotNet(rotnet) => rotnet,
         }
     }
 
-    /// The predicted normalised targets, `[batch, target length]`.
-    pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
-        match self {
-            Self::Aet(aet) => aet.predict(encoder, batch),
-            Self::Avt(avt) => avt.predict(encoder, batch),
-        }
+    /// The loss of a batch; on an autodiff device it can be differentiated.
+    pub fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.decoder().loss(encoder, batch)
+    }
+
+    /// What the decoder answers: normalised targets `[batch, target length]` (`aet`, `avt`, `ensemble`), normalised
+    /// pixels `[batch, 3 * height * width]` (`aed`), or a score for each turn of each view,
+    /// `[4 * batch, 4]` (`rotnet`).
+    pub fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.decoder().predict(encoder, batch)
     }
 }

@@ -7,13 +7,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::backbone::Encoder;
 use crate::batch::PairBatch;
 
-/// Weight `[inputs, outputs]` from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias `[outputs]` of 0.
+/// Weight `[inputs, outputs]` from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias `[outputs]` of 0, of
+/// the decoder at a place among those of a seed.
 pub(super) fn linear_layer(
     [inputs, outputs]: [usize; 2],
-    seed: u64,
+    (seed, place): (u64, u64),
     device: &Device,
 ) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
-    let mut rng = random::generator(seed, 0, 1, Purpose::Init);
+    let mut rng = random::generator(seed, place, 1, Purpose::Init);
     let bound = 1.0 / (inputs as f64).sqrt();
     let weight: Vec<f32> = (0..inputs * outputs)
         .map(|_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32)

@@ -33,6 +33,7 @@ pub use choice::{Choice, Stopping};
 pub use fc::FcConfig;
 pub use knn::KnnConfig;
 pub use labels::Labelled;
+pub(crate) use layers::Linear;
 pub use logistic::{LogisticConfig, LogisticModel};
 pub use run::{compare, divide, examine, run_probe, run_probes, standard_split, train_with_labels};
 pub use split::{Marks, SealedTest, SplitPlan, Study};

@@ -24,8 +24,8 @@ use crate::table::text_list;
 
 /// Measure how fast this machine trains and embeds
 ///
-/// The work is that of the released CIFAR-10 encoder at a width of your choice, on generated images:
-/// the same loop, loader and kernels that a run uses.
+/// The work is that of the released CIFAR-10 encoder at a width of your choice, trained for the
+/// objective `aet`, on generated images: the same loop, loader and kernels that a run uses.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet bench step --batch 64                     pairs per second of training

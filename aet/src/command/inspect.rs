@@ -1,4 +1,4 @@
-//! `aet inspect`: what is in a set of images, and a picture of pairs made of it.
+//! `aet inspect`: what is in a set of images, and a picture of what a pretext task makes of it.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::RunsArgs;
 use super::choice::SplitName;
 use crate::output::{print, print_json, write_whole};
-use crate::picture::{GridStyle, draw_grid, png, sample_pairs};
+use crate::picture::{Figure, Subject, draw_task, png};
 use crate::preset::{DEFAULT, Request};
 use crate::progress::{Advance, note};
 use crate::run_place;
@@ -31,17 +31,19 @@ const COMMON_SIZE: [usize; 2] = [96, 96];
 /// Rows of the table of classes before the rest is summed up.
 const CLASSES_SHOWN: usize = 20;
 
-/// Show what is in a set of images, and draw pairs made of it
+/// Show what is in a set of images, and draw what a pretext task makes of it
 ///
 /// Prints format, count, sizes and classes, and writes a PNG: originals, each with the outline of
 /// the part that its transformed copy shows, and the copies, with the outline of the original as
 /// the transformation moved it. With --run, the transformation that the run's encoder and decoder
-/// predict is drawn over both.
+/// predict is drawn over both. For the objective aed the picture has originals and what a run
+/// rebuilds of them, for rotnet the four quarter turns and what a run takes them for.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet inspect shapes
   aet inspect cifar10/ --count 24 --out pairs.png
   aet inspect cifar10/ --set transformation.kind=affine
+  aet inspect cifar10/ --set objective.kind=rotnet
   aet inspect cifar10/ --split test --run check   with the predictions of run `check`")]
 pub struct InspectArgs {
     /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
@@ -49,7 +51,7 @@ pub struct InspectArgs {
     /// A run whose predictions are drawn too: its name, or the path of its folder
     #[arg(long, conflicts_with_all = ["preset", "changes"])]
     run: Option<String>,
-    /// Number of pairs
+    /// Number of images that are drawn
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=400))]
     count: u64,
     /// File to write
@@ -61,7 +63,7 @@ pub struct InspectArgs {
     /// Part of the data
     #[arg(long, value_enum, default_value_t = SplitName::Train)]
     split: SplitName,
-    /// Experiment whose transformations are drawn [default: smoke]
+    /// Experiment whose pretext task is drawn [default: smoke]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Change one key of the experiment, such as transformation.kind=affine; may be repeated
@@ -101,13 +103,15 @@ pub fn run(args: InspectArgs) -> anyhow::Result<()> {
         None => None,
     };
     let model = model.as_ref().map(|model| (model, &device));
-    let samples = sample_pairs(&experiment, &images, &chosen, model)?;
-    let style = GridStyle {
-        title: title(&args, &experiment, run.as_ref()),
-        columns: 3,
+    let subject = Subject {
+        experiment: &experiment,
+        images: &images,
+        numbers: &chosen,
+        model,
     };
-    write_whole(&args.out, &png(&draw_grid(&samples, &style))?)?;
-    show(&args, &survey, samples.corner_error_px())
+    let picture = draw_task(&subject, title(&args, &experiment, run.as_ref()), 3)?;
+    write_whole(&args.out, &png(&picture.image)?)?;
+    show(&args, &survey, &picture.figure)
 }
 
 /// The experiment that says how images are read and transformed.
@@ -136,7 +140,7 @@ fn title(args: &InspectArgs, experiment: &Experiment, run: Option<&RunDirectory>
     format!(
         "{name} ({}): {}{by}",
         Split::from(args.split).name(),
-        experiment.transformation.name()
+        experiment.task()
     )
 }
 
@@ -324,16 +328,14 @@ fn size_of(sample: &RawSample) -> anyhow::Result<[usize; 2]> {
     }
 }
 
-fn show(args: &InspectArgs, survey: &Survey, corner_error: Option<f64>) -> anyhow::Result<()> {
+fn show(args: &InspectArgs, survey: &Survey, figure: &Figure) -> anyhow::Result<()> {
     if args.json {
         let mut object = survey.to_json();
         object["picture"] = json!(args.out);
-        object["median_corner_error_px"] = json!(corner_error);
+        object[figure.key] = json!(figure.value);
         return print_json(&object);
     }
-    let told = corner_error.map_or_else(String::new, |error| {
-        format!("corners  predicted {error:.1} px from the truth on the original (median over the pairs)\n")
-    });
+    let told = (figure.line.as_ref()).map_or_else(String::new, |line| format!("{line}\n"));
     print(&format!(
         "format   {}\nsplit    {}\nimages   {}\nsizes    {}\npicture  {}\n{told}\n{}",
         survey.format,

@@ -38,6 +38,7 @@ use crate::verdict::{judge, log_verdicts, logged_verdicts, obstacle, verdict_jso
   aet pretrain photos/ --set data.image_size=[64,64] --epochs 20
   aet pretrain cifar10/ --preset cifar10-nin-projective-cpu --name check
   aet pretrain --set transformation.kind=affine --set backbone.width=0.5
+  aet pretrain --set objective.kind=rotnet         another pretext task: aet, aed or rotnet
   aet pretrain --resume --name check               goes on after an interruption
 
 `aet list` shows the presets; run.toml of any run shows every key.")]
@@ -220,16 +221,16 @@ fn train_to_the_end(
 ) -> anyhow::Result<()> {
     let experiment = run.experiment();
     note(&format!(
-        "run {}: {} {} images of {}x{}, {} transformations, {}",
+        "run {}: {} {} images of {}x{}, {}, {}",
         run.path().display(),
         datasets.train.len(),
         datasets.format,
         datasets.train.height(),
         datasets.train.width(),
-        experiment.transformation.name(),
+        experiment.task(),
         counted(experiment.training.epochs, "epoch"),
     ));
-    let mut view = TrainingView::new();
+    let mut view = TrainingView::new(experiment.objective.items());
     let watch = interrupt::watch();
     let outcome = train(run, datasets, device, &mut |event| {
         view.on(event);
@@ -297,6 +298,8 @@ fn show(run: &RunDirectory, verdicts: &[Comparison], json: bool) -> anyhow::Resu
             "seconds": last["seconds"],
             "train_loss": last["train_loss"],
             "test_loss": last["test_loss"],
+            "metric": last["metric"],
+            "test_metric": last[format!("test_{}", last["metric"].as_str().unwrap_or("mse"))],
             "probes": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
             "encoder": encoder,
             "report": report,

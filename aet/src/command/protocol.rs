@@ -89,11 +89,7 @@ fn subject(request: &Request<'_>) -> anyhow::Result<Subject> {
         run: run.name(),
         preset: run.info().preset.clone(),
         seed: experiment.seed,
-        method: format!(
-            "{} {}",
-            experiment.objective.name(),
-            experiment.transformation.name()
-        ),
+        method: experiment.method(),
         backbone: experiment.backbone.clone(),
         epochs: progress.epoch,
         step: progress.step,

@@ -18,27 +18,27 @@ pub struct GridStyle {
     pub columns: usize,
 }
 
-const PAPER: Colour = [250, 250, 248];
+pub(super) const PAPER: Colour = [250, 250, 248];
 const MARGIN_OF_IMAGE: Colour = [226, 226, 222];
 const INK: Colour = [32, 33, 36];
 const FAINT_INK: Colour = [92, 94, 99];
 /// Blue and orange of Okabe and Ito's palette, which colour-blind readers tell apart; brightened so
 /// that both stand out on photographs. Dashes tell them apart without any colour.
-const TRUTH: Colour = [0, 158, 255];
-const PREDICTION: Colour = [255, 140, 0];
+pub(super) const TRUTH: Colour = [0, 158, 255];
+pub(super) const PREDICTION: Colour = [255, 140, 0];
 const HALO: Colour = [20, 20, 20];
 
 /// Longer side of an image as drawn, in canvas pixels.
 const SIDE: f32 = 128.0;
 /// Room around an image for what leaves it, as a share of the longer side.
 const ROOM: f32 = 0.34;
-const GAP: u32 = 16;
-const CAPTION: u32 = 20;
+pub(super) const GAP: u32 = 16;
+pub(super) const CAPTION: u32 = 20;
 const HEADER: u32 = 104;
 /// Least width, which the header needs.
-const LEAST_WIDTH: u32 = 800;
+pub(super) const LEAST_WIDTH: u32 = 800;
 
-const TITLE_FONT: Font = Font {
+pub(super) const TITLE_FONT: Font = Font {
     colour: INK,
     bold: true,
     large: true,
@@ -48,7 +48,7 @@ const LEGEND_FONT: Font = Font {
     bold: false,
     large: false,
 };
-const CAPTION_FONT: Font = Font {
+pub(super) const CAPTION_FONT: Font = Font {
     colour: FAINT_INK,
     bold: false,
     large: false,
@@ -179,7 +179,7 @@ fn draw_panel(canvas: &mut Canvas, image: &RgbImage, layout: Layout, place: [u32
     let clip = Clip([left, top, left + width, top + height].map(|value| value as f32));
     canvas.fill(clip, MARGIN_OF_IMAGE);
     let origin = [left + room, top + room];
-    canvas.paste(&enlarged(image, layout), origin[0], origin[1]);
+    canvas.paste(&enlarged(image, layout.image), origin[0], origin[1]);
     Pen {
         scale: layout.scale,
         origin: origin.map(|value| value as f32),
@@ -245,10 +245,9 @@ fn prediction_stroke() -> Stroke {
     }
 }
 
-/// `image` at the size in which it is drawn.
-fn enlarged(image: &RgbImage, layout: Layout) -> RgbImage {
-    let [width, height] = layout.image;
-    let filter = if layout.scale > 1.0 {
+/// `image` at the width and height in which it is drawn.
+pub(super) fn enlarged(image: &RgbImage, [width, height]: [u32; 2]) -> RgbImage {
+    let filter = if width.max(height) > image.width().max(image.height()) {
         FilterType::CatmullRom
     } else {
         FilterType::Triangle
@@ -257,7 +256,7 @@ fn enlarged(image: &RgbImage, layout: Layout) -> RgbImage {
 }
 
 /// At most `letters` letters of `text`.
-fn shortened(text: &str, letters: u32) -> String {
+pub(super) fn shortened(text: &str, letters: u32) -> String {
     let letters = letters as usize;
     if text.chars().count() <= letters {
         return text.to_string();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use aet_data::{HostBatch, ImageSet, Normalisation};
 use aet_geometry::{Family, Homography, TransformationFamily};
 use aet_learn::Device;
-use aet_learn::batch::PairBatch;
+use aet_learn::batch::Batch;
 use aet_learn::config::Experiment;
-use aet_learn::evaluate::evaluation_pairs;
+use aet_learn::evaluate::evaluation_batches;
 use aet_learn::model::Model;
+use aet_learn::objective::ObjectiveConfig;
 use aet_learn::state::host_values;
 use anyhow::Context;
 use image::RgbImage;
@@ -49,16 +50,19 @@ pub fn sample_pairs(
     numbers: &[usize],
     model: Option<(&Model, &Device)>,
 ) -> anyhow::Result<PairSamples> {
+    let shown = Shown::of(experiment);
     let mut pairs = Vec::with_capacity(images.len());
-    for batch in evaluation_pairs(experiment, images, 64)? {
+    for batch in evaluation_batches(experiment, images, 64)? {
         let predictions = model.map(|(model, device)| predict(model, batch.clone(), device));
         for row in 0..batch.indices.len() {
             let caption = caption(images, batch.indices[row], numbers);
-            let mut pair = pair_of_row(experiment, &batch, row, caption)?;
+            let mut pair = pair_of_row((experiment, &shown), &batch, row, caption)?;
             if let Some(values) = &predictions {
-                let length = batch.target_len;
-                let target = &values[row * length..(row + 1) * length];
-                pair.predicted = map_of(&experiment.transformation, target, &pair.original);
+                let answers = values.len() / batch.indices.len();
+                let family = shown.family.answer();
+                let start = row * answers + shown.answer_start;
+                let target = &values[start..start + family.target_len()];
+                pair.predicted = map_of(family, target, &pair.original);
             }
             pairs.push(pair);
         }
@@ -99,7 +103,7 @@ pub fn corners(image: &RgbImage) -> [[f64; 2]; 4] {
     [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]]
 }
 
-fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
+pub(super) fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
     let number = numbers.get(index).copied().unwrap_or(index);
     let class = images.label(index).and_then(|label| {
         let name = images.class_names.get(label as usize);
@@ -113,39 +117,84 @@ fn caption(images: &ImageSet, index: usize, numbers: &[usize]) -> String {
     )
 }
 
-/// The predicted normalised targets of a batch, `[batch, target length]`.
-fn predict(model: &Model, batch: HostBatch, device: &Device) -> Vec<f32> {
-    let batch = PairBatch::from_host(batch, device);
+/// What the decoder answers for a batch, row by row.
+pub(super) fn predict(model: &Model, batch: HostBatch, device: &Device) -> Vec<f32> {
+    let batch = Batch::from_host(batch, device);
     host_values(model.objective.predict(&model.encoder, &batch))
 }
 
+/// Which of the transformations of an item is shown: the only one, or of an ensemble the first that
+/// moves points by a homography.
+struct Shown {
+    family: Family,
+    view: usize,
+    /// Where its target begins among those of an item.
+    target_start: usize,
+    /// Where its answer begins among those of a model.
+    answer_start: usize,
+}
+
+impl Shown {
+    fn of(experiment: &Experiment) -> Self {
+        let families: Vec<&Family> = match &experiment.objective {
+            ObjectiveConfig::Ensemble(config) => config
+                .members
+                .iter()
+                .map(|member| &member.transformation)
+                .collect(),
+            _ => vec![&experiment.transformation],
+        };
+        let place = families.iter().position(|family| family.is_homography());
+        let place = place.unwrap_or(0);
+        let before = &families[..place];
+        Self {
+            family: families[place].clone(),
+            view: place + 1,
+            target_start: before.iter().map(|family| family.target_len()).sum(),
+            answer_start: before
+                .iter()
+                .map(|family| family.answer().target_len())
+                .sum(),
+        }
+    }
+}
+
 fn pair_of_row(
-    experiment: &Experiment,
+    (experiment, shown): (&Experiment, &Shown),
     batch: &HostBatch,
     row: usize,
     caption: String,
 ) -> anyhow::Result<PairSample> {
-    let [_, channels, height, width] = batch.view_shape;
-    let item = channels * height * width;
-    let pixels = |view: usize| {
-        let values = &batch.views[view][row * item..(row + 1) * item];
-        image_of(values, [height, width], &experiment.data.normalisation)
-    };
+    let pixels = |view: usize| view_of_row(experiment, batch, view, row);
     let original = pixels(0)?;
-    let length = batch.target_len;
-    let target = &batch.targets[row * length..(row + 1) * length];
+    let start = row * batch.target_len + shown.target_start;
+    let target = &batch.targets[start..start + shown.family.target_len()];
     Ok(PairSample {
-        truth: map_of(&experiment.transformation, target, &original),
-        transformed: pixels(1)?,
+        truth: map_of(&shown.family, target, &original),
+        transformed: pixels(shown.view)?,
         original,
         predicted: None,
         caption,
     })
 }
 
-/// The map from the copy to the original that `target` stands for; none where nothing moves.
+/// The pixels of one view of an item.
+pub(super) fn view_of_row(
+    experiment: &Experiment,
+    batch: &HostBatch,
+    view: usize,
+    row: usize,
+) -> anyhow::Result<RgbImage> {
+    let [_, channels, height, width] = batch.view_shape;
+    let item = channels * height * width;
+    let values = &batch.views[view][row * item..(row + 1) * item];
+    image_of(values, [height, width], &experiment.data.normalisation)
+}
+
+/// The map from the copy to the original that `target` stands for; none where points do not
+/// move by a homography.
 fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homography> {
-    if !family.moves() {
+    if !family.is_homography() {
         return None;
     }
     let (height, width) = (image.height() as usize, image.width() as usize);
@@ -154,7 +203,7 @@ fn map_of(family: &Family, target: &[f32], image: &RgbImage) -> Option<Homograph
 }
 
 /// The pixels that were normalised to `values`, `[3, height, width]`.
-fn image_of(
+pub(super) fn image_of(
     values: &[f32],
     size: [usize; 2],
     normalisation: &Normalisation,

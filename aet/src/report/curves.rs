@@ -16,8 +16,10 @@ pub struct Curves {
     pub window: usize,
     /// Loss on the test images after each epoch.
     pub test: Points,
-    /// The loss of a decoder that always answers the mean, where it is comparable.
-    pub mean_answer: Option<f64>,
+    /// The loss of an answer that takes no features, where it is comparable.
+    pub trivial_loss: Option<f64>,
+    /// How well the pretext task was done.
+    pub metric: Metric,
     /// Learning rate at each logged step.
     pub rate: Points,
     /// Pairs per second, as a median over the logged steps.
@@ -32,6 +34,32 @@ pub struct Curves {
     pub online: Vec<(String, Points)>,
 }
 
+/// The figure that says how well the pretext task was done.
+#[derive(Debug, Default)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// On the training images, as a running mean over the logged steps.
+    pub train: Points,
+    /// On the test images after each epoch.
+    pub test: Points,
+    /// That of an answer that takes no features.
+    pub trivial: Option<f64>,
+    /// What that answer is: the mean, or chance.
+    pub trivial_name: String,
+}
+
+impl Metric {
+    /// What it came to on the test images, beside the trivial answer.
+    pub fn in_words(&self) -> String {
+        let (Some([_, value]), Some(trivial)) = (self.test.last(), self.trivial) else {
+            return "-".into();
+        };
+        let (name, answer) = (&self.name, &self.trivial_name);
+        format!("{name} {value:.4}, of {answer} {trivial:.4}")
+    }
+}
+
 impl Curves {
     /// Reads the records of `metrics.jsonl`.
     pub fn of(metrics: &[Value]) -> Self {
@@ -41,31 +69,44 @@ impl Curves {
             Some(step / (epoch + 1.0))
         });
         let steps_per_epoch = steps_per_epoch.unwrap_or(1.0).max(1.0);
-        let point = |record: &Value, key: &str| {
+        let point = |record: &Value, place: &str| {
             Some([
                 record["step"].as_f64()? / steps_per_epoch,
-                record[key].as_f64()?,
+                record.pointer(place)?.as_f64()?,
             ])
         };
-        let points = |kind: &'static str, key: &str| -> Points {
+        let points = |kind: &'static str, place: &str| -> Points {
             of_kind(kind)
-                .filter_map(|record| point(record, key))
+                .filter_map(|record| point(record, place))
                 .collect()
         };
-        let train = points("step", "loss");
+        let train = points("step", "/loss");
         let window = (train.len() / 40).max(1);
         let mut speeds: Vec<f64> = of_kind("step")
             .filter_map(|r| r["pairs_per_second"].as_f64())
             .collect();
         speeds.sort_by(f64::total_cmp);
         let last = of_kind("epoch").next_back().cloned().unwrap_or(Value::Null);
-        let comparable = last["test_loss"].is_number() && last["test_loss"] == last["test_mse"];
+        // Runs of earlier versions name neither.
+        let name = last["metric"].as_str().unwrap_or("mse");
+        let trivial_name = last["trivial"].as_str().unwrap_or("mean");
+        let test_metric = format!("test_{name}");
+        let trivial = last[format!("{test_metric}_of_{trivial_name}")].as_f64();
+        let comparable = last["test_loss"].is_number() && last["test_loss"] == last[&test_metric];
+        let trivial_loss = last[format!("test_loss_of_{trivial_name}")].as_f64();
         Self {
             smoothed: running_mean(&train, window),
             window,
-            test: points("epoch", "test_loss"),
-            mean_answer: last["test_mse_of_mean"].as_f64().filter(|_| comparable),
-            rate: points("step", "rate"),
+            test: points("epoch", "/test_loss"),
+            trivial_loss: trivial_loss.or(trivial.filter(|_| comparable)),
+            metric: Metric {
+                name: name.into(),
+                train: running_mean(&points("step", &format!("/parts/{name}")), window),
+                test: points("epoch", &format!("/{test_metric}")),
+                trivial,
+                trivial_name: trivial_name.into(),
+            },
+            rate: points("step", "/rate"),
             pairs_per_second: speeds.get(speeds.len() / 2).copied(),
             steps: last["step"].as_u64().unwrap_or(0),
             seconds: last["seconds"].as_f64().unwrap_or(0.0),
@@ -125,8 +166,27 @@ mod tests {
         let curves = Curves::of(&metrics);
         assert_eq!(curves.train, [[0.5, 0.5], [1.0, 0.4]]);
         assert_eq!(curves.test, [[1.0, 0.3]]);
-        assert_eq!(curves.mean_answer, Some(0.6));
+        assert_eq!(curves.trivial_loss, Some(0.6));
+        assert_eq!(curves.metric.in_words(), "mse 0.3000, of mean 0.6000");
         assert_eq!(curves.steps, 10);
+    }
+
+    #[test]
+    fn an_accuracy_stands_beside_chance_and_the_loss_beside_that_of_chance() {
+        let metrics = [
+            json!({"event": "step", "step": 4, "loss": 1.5, "parts": {"accuracy": 0.25}}),
+            json!({"event": "epoch", "step": 4, "epoch": 0, "metric": "accuracy",
+                "trivial": "chance", "test_loss": 1.2, "test_accuracy": 0.5,
+                "test_accuracy_of_chance": 0.25, "test_loss_of_chance": 1.4}),
+        ];
+        let curves = Curves::of(&metrics);
+        assert_eq!(curves.trivial_loss, Some(1.4));
+        assert_eq!(curves.metric.train, [[1.0, 0.25]]);
+        assert_eq!(curves.metric.test, [[1.0, 0.5]]);
+        assert_eq!(
+            curves.metric.in_words(),
+            "accuracy 0.5000, of chance 0.2500"
+        );
     }
 
     #[test]

@@ -13,10 +13,10 @@ use aet_learn::probe::Comparison;
 use aet_learn::run_dir::RunDirectory;
 
 use crate::output::write_whole;
-use crate::picture::{GridStyle, draw_grid, png, sample_pairs};
+use crate::picture::{Subject, draw_task, png};
 
-/// Pairs in the picture of the report.
-const PAIRS: usize = 8;
+/// Images in the picture of the report.
+const PICTURED: usize = 8;
 
 /// What the page is made of.
 struct Material<'a> {
@@ -25,8 +25,10 @@ struct Material<'a> {
     curves: curves::Curves,
     /// The images, in words.
     images: String,
-    /// A PNG of pairs with the model's predictions, and what it shows.
+    /// A PNG of what the pretext task makes of some images, with the model's answers.
     picture: Vec<u8>,
+    /// Its heading, and what it shows.
+    picture_heading: &'static str,
     picture_says: String,
 }
 
@@ -47,32 +49,25 @@ pub fn write(
     };
     let mut rng = generator(experiment.seed, 0, 0, Purpose::Subset);
     let mut chosen = permutation(&mut rng, images.len());
-    chosen.truncate(PAIRS);
+    chosen.truncate(PICTURED);
     let subset = Arc::new(images.subset(&chosen));
     let model = run.load_model(device)?;
-    let samples = sample_pairs(experiment, &subset, &chosen, Some((&model, device)))?;
-    let style = GridStyle {
-        title: format!("{}: {kind} images", experiment.transformation.name()),
-        columns: 2,
+    let subject = Subject {
+        experiment,
+        images: &subset,
+        numbers: &chosen,
+        model: Some((&model, device)),
     };
-    let error = samples.corner_error_px().map_or_else(String::new, |error| {
-        format!(
-            " On the original, the predicted corners lie {error:.1} px from the true ones (median over these pairs; images are {}x{} px).",
-            images.height(),
-            images.width()
-        )
-    });
-    let picture_says = format!(
-        "{} {kind} images and their transformed copies. Lines show the transformation, dashes what encoder and decoder tell of it: on the original, where the copy was taken from; on the copy, where the original went.{error}",
-        samples.pairs.len()
-    );
+    let title = format!("{}: {kind} images", experiment.task());
+    let picture = draw_task(&subject, title, 2)?;
     let material = Material {
         run,
         comparisons,
         curves: curves::Curves::of(&run.metrics()?),
         images: images_in_words(datasets),
-        picture: png(&draw_grid(&samples, &style))?,
-        picture_says,
+        picture: png(&picture.image)?,
+        picture_heading: picture.heading,
+        picture_says: format!("{} {kind} images: {}", subset.len(), picture.says),
     };
     write_whole(&run.file("report.html"), page::page(&material)?.as_bytes())
 }

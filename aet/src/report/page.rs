@@ -33,6 +33,10 @@ pub fn page(material: &Material<'_>) -> anyhow::Result<String> {
     html.push_str(&verdict(material.comparisons));
     html.push_str("<section>\n<h2>Loss</h2>\n");
     html.push_str(&loss_chart(material).svg());
+    if curves_apart(material) {
+        html.push_str("\n</section>\n<section>\n<h2>Pretext metric</h2>\n");
+        html.push_str(&metric_chart(material).svg());
+    }
     html.push_str("\n</section>\n<section>\n<h2>Learning rate</h2>\n");
     html.push_str(&rate_chart(material).svg());
     html.push_str("\n</section>\n");
@@ -46,10 +50,11 @@ pub fn page(material: &Material<'_>) -> anyhow::Result<String> {
     }
     let _ = write!(
         html,
-        "<section>\n<h2>Transformations, true and predicted</h2>\n<p>{0}</p>\n\
+        "<section>\n<h2>{2}</h2>\n<p>{0}</p>\n\
          <img class=\"pairs\" alt=\"{0}\" src=\"data:image/png;base64,{1}\">\n</section>\n",
         escape(&material.picture_says),
-        STANDARD.encode(&material.picture)
+        STANDARD.encode(&material.picture),
+        material.picture_heading
     );
     let _ = write!(
         html,
@@ -67,16 +72,13 @@ fn summary(material: &Material<'_>) -> String {
     let (info, experiment) = (run.info(), run.experiment());
     let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
     let speed = curves.pairs_per_second.map_or_else(String::new, |speed| {
-        format!(", {speed:.0} pairs/s (median)")
+        format!(", {speed:.0} {}/s (median)", experiment.objective.items())
     });
     let facts = [
         ("preset", info.preset.clone()),
         ("seed", experiment.seed.to_string()),
         ("images", material.images.clone()),
-        (
-            "transformations",
-            experiment.transformation.name().to_string(),
-        ),
+        ("pretext task", experiment.task()),
         (
             "training",
             format!(
@@ -93,6 +95,7 @@ fn summary(material: &Material<'_>) -> String {
                 number(curves.last[1])
             ),
         ),
+        ("test metric", curves.metric.in_words()),
         (
             "time",
             format!(
@@ -194,19 +197,63 @@ fn loss_chart(material: &Material<'_>) -> Chart {
             marked: curves.test.len() <= 60,
         });
     }
-    let last = curves.train.last().map_or(1.0, |point| point[0]);
-    if let Some(level) = curves.mean_answer {
-        series.push(Series {
-            name: "answering the mean".into(),
-            class: "level",
-            points: vec![[0.0, level], [last, level]],
-            marked: false,
-        });
-    }
+    series.extend(curves.trivial_loss.map(|level| level_line(material, level)));
     Chart {
         says: "Training and test loss over the epochs".into(),
         x_label: "epochs of training".into(),
         y_label: "pretext loss (no unit)".into(),
+        series,
+        height: 320.0,
+        from_zero: false,
+    }
+}
+
+/// What an answer that takes no features gets, over the whole run.
+fn level_line(material: &Material<'_>, level: f64) -> Series {
+    let curves = &material.curves;
+    let last = curves.train.last().map_or(1.0, |point| point[0]);
+    let name = match curves.metric.trivial_name.as_str() {
+        "mean" => "answering the mean".into(),
+        other => format!("answering by {other}"),
+    };
+    Series {
+        name,
+        class: "level",
+        points: vec![[0.0, level], [last, level]],
+        marked: false,
+    }
+}
+
+/// Whether the metric is something else than the loss or a part of it.
+fn curves_apart(material: &Material<'_>) -> bool {
+    material.curves.metric.name == "accuracy"
+}
+
+fn metric_chart(material: &Material<'_>) -> Chart {
+    let metric = &material.curves.metric;
+    let smoothing = match material.curves.window {
+        1 => String::new(),
+        window => format!(", mean of {window}"),
+    };
+    let mut series = vec![Series {
+        name: format!("training{smoothing}"),
+        class: "train",
+        points: metric.train.clone(),
+        marked: false,
+    }];
+    if !metric.test.is_empty() {
+        series.push(Series {
+            name: "test, per epoch".into(),
+            class: "test",
+            points: metric.test.clone(),
+            marked: metric.test.len() <= 60,
+        });
+    }
+    series.extend(metric.trivial.map(|level| level_line(material, level)));
+    Chart {
+        says: format!("Training and test {} over the epochs", metric.name),
+        x_label: "epochs of training".into(),
+        y_label: format!("pretext {}", metric.name),
         series,
         height: 320.0,
         from_zero: false,
