@@ -12,7 +12,7 @@ use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::data::Datasets;
 use aet_learn::evaluate::{evaluation_batches, pretext_loss};
 use aet_learn::model::{Model, fresh_model};
-use aet_learn::objective::{OBJECTIVES, Objective, divergence_from_normal};
+use aet_learn::objective::{OBJECTIVES, Objective, Trivial, divergence_from_normal};
 use aet_learn::optim::{SgdConfig, step};
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{
@@ -25,6 +25,13 @@ use burn::tensor::{Tensor, TensorData};
 const EVERY: &[&str] = &[
     "{kind = \"aet\"}",
     "{kind = \"aet\", loss = \"matrix\"}",
+    "{kind = \"aet\", loss = \"corners\"}",
+    "{kind = \"aet\", loss = \"image\"}",
+    "{kind = \"aet\", loss = \"image\", distance = \"absolute\"}",
+    "{kind = \"aet\", loss = \"image\", distance = \"features\"}",
+    "{kind = \"avt\"}",
+    "{kind = \"ensemble\"}",
+    "{kind = \"ensemble\", members = [{transformation = {kind = \"blur\"}, weight = 0.5}, {transformation = {kind = \"elastic\"}}, {transformation = {kind = \"affine\"}}]}",
     "{kind = \"aed\", code = 48, channels = 8}",
     "{kind = \"aed\", code = 48, channels = 8, noise = 0.1}",
     "{kind = \"aed\", code = 48, channels = 8, variational = true}",
@@ -117,10 +124,16 @@ fn thirty_two_images_are_learnt_by_every_objective() {
             ..10 => f32::INFINITY,
             count => losses[count - 10..].iter().sum::<f32>() / 10.0,
         };
+        // Of the distance of images a part is left where they were interpolated, or a surrogate is
+        // not what was done.
+        let enough = match text.contains("image") || text.contains("elastic") {
+            true => 0.8,
+            false => 0.6,
+        };
         while losses.len() < 150
             && losses
                 .first()
-                .is_none_or(|first| mean_of_ten(&losses) >= 0.6 * first)
+                .is_none_or(|first| mean_of_ten(&losses) >= enough * first)
         {
             let output = model.objective.loss(&model.encoder, &batch);
             losses.push(output.loss.clone().into_scalar::<f32>());
@@ -128,7 +141,7 @@ fn thirty_two_images_are_learnt_by_every_objective() {
         }
         let (first, last) = (losses[0], mean_of_ten(&losses));
         println!("{text}: {first} to {last} in {} steps", losses.len());
-        assert!(last < 0.6 * first, "{text}: {losses:?}");
+        assert!(last < enough * first, "{text}: {losses:?}");
     }
 }
 
@@ -198,10 +211,15 @@ fn gradients_of_every_decoder_are_the_slopes_of_its_loss() {
                 }
                 loss_of(&weights)
             };
-            let found = (moved(0.02) - moved(-0.02)) / 0.04;
+            // Interpolation and absolute values have kinks that a step passes.
+            let (by, allowed) = match text.contains("image") || text.contains("elastic") {
+                true => (0.001, 0.1),
+                false => (0.02, 0.03),
+            };
+            let found = (moved(by) - moved(-by)) / (2.0 * by);
             let error = (found - length).abs();
             assert!(
-                error < 0.03 * length + 1e-4,
+                error < allowed * length + 1e-4,
                 "{text} {name}: {found} {length}"
             );
         }
@@ -252,13 +270,15 @@ fn evaluation_gives_the_metric_beside_that_of_a_trivial_answer() {
 
 /// The variance of what is to be told, by its definition.
 fn trivial_metric(experiment: &Experiment, images: &Arc<ImageSet>) -> f64 {
-    if experiment.objective.name() == "rotnet" {
-        return 0.25;
+    match experiment.objective.yardstick().trivial {
+        Trivial::Chance(_) => return 0.25,
+        Trivial::Identity => return 1.0,
+        Trivial::MeanTarget | Trivial::MeanImage => {}
     }
     let batch = evaluation_batches(experiment, images, 40).unwrap().next();
     let batch = batch.unwrap();
     let values = match experiment.objective.name() {
-        "aet" => batch.targets.clone(),
+        "aet" | "avt" | "ensemble" => batch.targets.clone(),
         _ => batch.views.last().unwrap().clone(),
     };
     let length = values.len() / 40;
@@ -289,6 +309,7 @@ fn the_keys_of_aet_records_are_those_of_earlier_versions() {
         "test_loss",
         "test_mse",
         "test_mse_of_mean",
+        "test_corner_px",
     ];
     assert_eq!(keys, expected);
     assert_eq!(record[2].1, record[3].1);
