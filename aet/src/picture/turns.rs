@@ -42,16 +42,17 @@ pub fn draw(subject: &Subject<'_>, title: &str) -> anyhow::Result<TaskPicture> {
     }
     let views = strips.len() * TURNS;
     let accuracy = (subject.model.is_some() && views > 0).then(|| hits as f64 / views as f64);
-    let told = match accuracy {
-        Some(_) => "; under each, its turn and what it is taken for; blue is right, orange wrong",
-        None => "",
+    let says = match accuracy {
+        Some(_) => {
+            "degrees counter-clockwise, and what each is taken for: blue frames are right, orange wrong"
+        }
+        None => "each image by its quarter turns, in degrees counter-clockwise",
     };
-    let says = format!("each image turned by quarter turns, counter-clockwise{told}");
     let share = accuracy.map_or_else(String::new, |_| {
         format!(" {hits} of these {views} turns are told right.")
     });
     Ok(TaskPicture {
-        image: draw_strips(&strips, title, &says),
+        image: draw_strips(&strips, title, says),
         heading: "Quarter turns, true and predicted",
         says: format!("{says}.{share}"),
         figure: Figure {
