@@ -54,10 +54,17 @@ fn judged() -> &'static tempfile::TempDir {
 }
 
 #[test]
-fn a_protocol_prints_a_table_with_both_encoders_and_keeps_a_record() {
+fn a_protocol_prints_a_table_with_both_bounds_and_keeps_a_record() {
     let folder = judged().path();
     let found = text(folder, &["probe", "one", "--protocol", "quick"]);
-    for word in ["random", "trained", "kNN K=10", "logistic", "["] {
+    for word in [
+        "random",
+        "trained",
+        "supervised",
+        "kNN K=10",
+        "logistic",
+        "[",
+    ] {
         assert!(found.contains(word), "{word}: {found}");
     }
     assert!(folder.join("runs/one/protocols/quick.json").is_file());
@@ -75,6 +82,24 @@ fn a_changed_protocol_says_so_and_loses_no_earlier_record() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("per-block.1.json"), "{log}");
     assert!(folder.join("runs/two/protocols/per-block.1.json").is_file());
+}
+
+#[test]
+fn a_table_without_an_upper_bound_says_how_to_get_it() {
+    let folder = judged().path();
+    let fewer = "--set=encoders=[\"random\",\"trained\"]";
+    let found = text(
+        folder,
+        &[
+            "probe",
+            "one",
+            "--protocol",
+            "per-block",
+            "--set=training.epochs=1",
+            fewer,
+        ],
+    );
+    assert!(found.contains("no upper bound: --set"), "{found}");
 }
 
 #[test]
@@ -115,7 +140,7 @@ fn runs_of_one_experiment_become_one_table() {
         "{rendered}"
     );
     assert!(rendered.contains(" ± "), "{rendered}");
-    assert!(rendered.contains("- no upper bound: --set"), "{rendered}");
+    assert!(rendered.contains("the whole network"), "{rendered}");
     std::fs::write(&document, "nothing").unwrap();
     let message = refusal(folder, &into);
     assert!(message.contains("lacks the lines"), "{message}");
