@@ -8,7 +8,9 @@ features over the image and write Parquet. The peer decodes with Pillow in the w
 encoder (oneDNN, traced and frozen) computes; it is run in both layouts in every round, and the faster counts. Imports
 and the making of the network are not counted on either side. Every cell is the median over the rounds.
 """
-import argparse, datetime, json, os, pathlib, platform, statistics, subprocess, sys, tempfile, time
+import argparse, datetime, json, os, pathlib, statistics, sys, tempfile, time
+import measure
+from measure import processor
 
 HERE = pathlib.Path(__file__).parent
 parser = argparse.ArgumentParser()
@@ -78,13 +80,8 @@ def peer():
 
 def run(command, folder):
     """What a command prints, as JSON, and the most memory that it had in use, in MiB."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder) as process:
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed")
-    return json.loads(text), usage.ru_maxrss / 1024
+    text, memory = measure.run(command, folder=folder)
+    return json.loads(text), memory
 
 
 def prepare(folder):
@@ -94,12 +91,6 @@ def prepare(folder):
     pyarrow.parquet.write_table(pyarrow.Table.from_batches([table]), f"{folder}/images.parquet", row_group_size=1000)
     run([aet, "pretrain", "shapes", "--name", "peer", "--json", "--set=data.shapes.train=16", "--set=data.shapes.test=16", "--epochs=1",
          "--set=training.batch_size=8", "--set=backbone.blocks=4", f"--set=backbone.width={arguments.width}", "--set=evaluation.probes=[]"], folder)
-
-
-def processor():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
 def main():

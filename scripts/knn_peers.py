@@ -9,8 +9,10 @@ a cell is the median over the rounds. Counted is the search, from features in me
 included; in `large`, reading counts too. Memory is the most that the process had in use. The floor is 2 x queries x
 items x numbers over the rate that aet reached in the same run when it did nothing else.
 """
-import argparse, datetime, json, os, pathlib, platform, statistics, subprocess, sys, tempfile, time
+import argparse, datetime, json, os, pathlib, statistics, sys, tempfile, time
 import numpy, pyarrow, pyarrow.dataset, pyarrow.parquet
+import measure
+from measure import processor
 
 HERE = pathlib.Path(__file__).parent
 PEERS = ["faiss", "sklearn-cosine", "sklearn-euclidean"]
@@ -85,14 +87,9 @@ def peer():
 
 def run(command):
     """What a command prints, as JSON, and the most memory that it had in use, in MiB."""
-    environment = {**os.environ, **{name: str(arguments.threads) for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]}}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed")
-    return json.loads(text), usage.ru_maxrss / 1024
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+    text, memory = measure.run(command, {name: str(arguments.threads) for name in names})
+    return json.loads(text), memory
 
 
 def ours(folder, count):
@@ -131,12 +128,6 @@ def rows(folder):
             seconds = own if name == "aet" else median(runs, "seconds")
             rate = flop / seconds / 1e9
             print(f"| {count} | {name} | {seconds:.2f} | {seconds / own:.2f} | {rate:.0f} | {rate / peak:.2f} | {memory(runs):.0f} |", flush=True)
-
-
-def processor():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
 if arguments.what == "peer":

@@ -9,7 +9,8 @@ other; a cell is the median over the rounds, and the ratio that of the medians. 
 --batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in both layouts in
 every round, and the one with the higher median counts. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
 """
-import argparse, datetime, json, os, pathlib, platform, re, statistics, subprocess, sys
+import argparse, datetime, json, pathlib, re, statistics, sys
+from measure import processor, run
 
 HERE = pathlib.Path(__file__).parent
 # Batch, threads, width.
@@ -22,18 +23,6 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=6)
 parser.add_argument("--only", help="one row, as BATCH:THREADS:WIDTH")
 arguments = parser.parse_args()
-
-
-def run(command, environment={}):
-    """What a command prints, and the most memory that it had in use, in MiB."""
-    environment = {**os.environ, **environment}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed")
-    return text, usage.ru_maxrss / 1024
 
 
 def options(batch, threads, width):
@@ -63,12 +52,6 @@ def step_peer(row, layout):
 def embed_peer(row, name):
     text, memory = run([sys.executable, str(HERE / "embed_peer.py"), name, *options(*row)])
     return float(re.search(r"([\d.]+) images/s", text)[1]), memory
-
-
-def processor():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
 def chosen(rows):

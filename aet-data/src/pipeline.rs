@@ -117,26 +117,13 @@ impl ItemPipeline for PairPipeline {
         views: &mut [&mut [f32]],
         target: &mut [f32],
     ) {
-        let (height, width) = (image.height(), image.width());
-        let mut augment_rng = context.generator(Purpose::Augment);
-        let mut transform_rng = context.generator(Purpose::Transform);
-        let [augmented, warped] = context.images([height, width]);
-        let original = if self.augment.is_identity() {
-            image
-        } else {
-            let output = augmented.view_mut();
-            self.augment.apply_into(image, &mut augment_rng, output);
-            augmented.view()
+        let copies = Copies {
+            augment: &self.augment,
+            families: std::slice::from_ref(&self.family),
+            fill: self.fill,
+            normalisation: &self.normalisation,
         };
-        let sampled = self.family.sample(&mut transform_rng, height, width);
-        let output = warped.view_mut();
-        sampled
-            .transformation
-            .apply_into(original, output, self.fill.into());
-        let normaliser = self.normalisation.prepare();
-        normaliser.apply_into(original, views[0]);
-        normaliser.apply_into(warped.view(), views[1]);
-        target.copy_from_slice(&sampled.target);
+        copies.make(image, context, views, target);
     }
 }
 
@@ -171,22 +158,50 @@ impl ItemPipeline for EnsemblePipeline {
         views: &mut [&mut [f32]],
         target: &mut [f32],
     ) {
+        let copies = Copies {
+            augment: &self.augment,
+            families: &self.families,
+            fill: self.fill,
+            normalisation: &self.normalisation,
+        };
+        copies.make(image, context, views, target);
+    }
+}
+
+/// An augmented image and a transformed copy of it for each family.
+struct Copies<'a> {
+    augment: &'a Augment,
+    families: &'a [Family],
+    fill: [u8; 3],
+    normalisation: &'a Normalisation,
+}
+
+impl Copies<'_> {
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        target: &mut [f32],
+    ) {
         let (height, width) = (image.height(), image.width());
         let mut augment_rng = context.generator(Purpose::Augment);
         let mut transform_rng = context.generator(Purpose::Transform);
         let [augmented, warped] = context.images([height, width]);
-        let output = augmented.view_mut();
-        self.augment.apply_into(image, &mut augment_rng, output);
-        let normaliser = self.normalisation.prepare();
-        let [original, transformed @ ..] = views else {
-            return;
+        let original = if self.augment.is_identity() {
+            image
+        } else {
+            let output = augmented.view_mut();
+            self.augment.apply_into(image, &mut augment_rng, output);
+            augmented.view()
         };
-        normaliser.apply_into(augmented.view(), original);
+        let normaliser = self.normalisation.prepare();
+        normaliser.apply_into(original, views[0]);
         let mut rest = target;
-        for (family, view) in self.families.iter().zip(transformed) {
+        for (family, view) in self.families.iter().zip(&mut views[1..]) {
             let sampled = family.sample(&mut transform_rng, height, width);
             let transformation = &sampled.transformation;
-            transformation.apply_into(augmented.view(), warped.view_mut(), self.fill.into());
+            transformation.apply_into(original, warped.view_mut(), self.fill.into());
             normaliser.apply_into(warped.view(), view);
             let (own, others) = rest.split_at_mut(sampled.target.len());
             own.copy_from_slice(&sampled.target);

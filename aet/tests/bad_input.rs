@@ -2,21 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod support;
 
-fn aet(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aet"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
+use support::aet;
 
 /// Runs `arguments` in an empty folder; gives the one line on stderr.
 fn refused(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let output = aet(arguments, folder.path());
+    let output = aet(folder.path(), arguments);
     let line = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {line}");
     assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
@@ -128,7 +121,7 @@ fn missing_runs_are_named() {
 fn folders_without_images_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes.txt"), "no image").unwrap();
-    let output = aet(&["pretrain", "."], folder.path());
+    let output = aet(folder.path(), &["pretrain", "."]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
 }

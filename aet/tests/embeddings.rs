@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -16,22 +17,13 @@ use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+use support::{aet, printed};
 
 const DIM: usize = 20;
 
-fn aet(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aet"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
 fn json(folder: &Path, arguments: &[&str]) -> Value {
-    let output = aet(folder, &[arguments, &["--json"]].concat());
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {log}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = printed(folder, &[arguments, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Asserts that `arguments` end with `code` and one line that holds all `parts`.

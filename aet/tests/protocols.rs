@@ -2,26 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
-
-fn aet(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aet"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn text(folder: &Path, arguments: &[&str]) -> String {
-    let output = aet(folder, arguments);
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {log}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use support::{aet, printed as text};
 
 fn refusal(folder: &Path, arguments: &[&str]) -> String {
     let output = aet(folder, arguments);

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use arrow_array::{Array, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+use support::{aet, printed};
 
 const SMALL: &[&str] = &[
     "pretrain",
@@ -23,19 +25,9 @@ const SMALL: &[&str] = &[
     "--set=evaluation.probes=[{method={kind='knn'}},{method={kind='fc'},training={epochs=2}}]",
 ];
 
-fn aet(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_aet"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
 fn json(folder: &Path, arguments: &[&str]) -> Value {
-    let output = aet(folder, arguments);
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {log}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = printed(folder, arguments);
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A folder with the finished run `small`, made once for all tests.

@@ -37,10 +37,6 @@ impl TransformationFamily for Dihedral {
         check::names(&["cos_rotation", "sin_rotation", "mirrored"])
     }
 
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
         let drawn = draw::index(rng, 8) as usize;
         let [cos, sin] = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]][drawn % 4];

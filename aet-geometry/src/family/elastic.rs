@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Family, FamilyError, Sampled, TransformationFamily, check, draw, surrogate};
 use crate::blur::{blur_plane, kept_by_blur};
 use crate::field::Field;
-use crate::transformation::{Step, Transformation};
+use crate::transformation::Step;
 
 pub(super) const NAME: &str = "elastic";
 
@@ -39,18 +39,6 @@ impl TransformationFamily for Elastic {
         NAME
     }
 
-    fn target_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
-    fn is_homography(&self) -> bool {
-        false
-    }
-
     fn surrogate(&self) -> Option<&Family> {
         Some(&self.surrogate)
     }
@@ -80,16 +68,6 @@ impl TransformationFamily for Elastic {
             transformation: Step::Field(field).into(),
             target: Vec::new(),
         }
-    }
-
-    fn transformation(
-        &self,
-        target: &[f32],
-        _height: usize,
-        _width: usize,
-    ) -> Result<Transformation, FamilyError> {
-        check::target(self, target)?;
-        Ok(Transformation::default())
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

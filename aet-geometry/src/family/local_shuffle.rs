@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Family, FamilyError, Sampled, TransformationFamily, check, draw, surrogate};
 use crate::field::Field;
-use crate::transformation::{Step, Transformation};
+use crate::transformation::Step;
 
 pub(super) const NAME: &str = "local-shuffle";
 
@@ -32,18 +32,6 @@ impl Default for LocalShuffle {
 impl TransformationFamily for LocalShuffle {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn target_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
-    fn is_homography(&self) -> bool {
-        false
     }
 
     fn surrogate(&self) -> Option<&Family> {
@@ -73,16 +61,6 @@ impl TransformationFamily for LocalShuffle {
             transformation: Step::Field(field).into(),
             target: Vec::new(),
         }
-    }
-
-    fn transformation(
-        &self,
-        target: &[f32],
-        _height: usize,
-        _width: usize,
-    ) -> Result<Transformation, FamilyError> {
-        check::target(self, target)?;
-        Ok(Transformation::default())
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

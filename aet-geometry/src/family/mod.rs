@@ -130,8 +130,10 @@ pub trait TransformationFamily {
     /// Name in configurations and on the command line, such as `"projective"`.
     fn name(&self) -> &'static str;
 
-    /// One name per component of the target.
-    fn target_names(&self) -> Vec<String>;
+    /// One name per component of the target; none where there is a [`surrogate`](Self::surrogate).
+    fn target_names(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Number of components of the target.
     fn target_len(&self) -> usize {
@@ -139,7 +141,9 @@ pub trait TransformationFamily {
     }
 
     /// Whether the decoder of this family ends in tanh: its targets lie in [-1, 1].
-    fn tanh_decoder(&self) -> bool;
+    fn tanh_decoder(&self) -> bool {
+        false
+    }
 
     /// Whether its transformations move points.
     fn moves(&self) -> bool {
@@ -149,7 +153,7 @@ pub trait TransformationFamily {
     /// Whether its transformations move points by a homography, the one that
     /// [`matrix`](Self::matrix) gives.
     fn is_homography(&self) -> bool {
-        self.moves()
+        self.moves() && self.surrogate().is_none()
     }
 
     /// The thin-plate spline that a target gives the control points of, for images of `size`
@@ -186,7 +190,8 @@ pub trait TransformationFamily {
     }
 
     /// The transformation that a target, `[target_len]`, stands for, on an image of `height` x
-    /// `width` pixels. The way back from [`Sampled::target`], up to rounding.
+    /// `width` pixels. The way back from [`Sampled::target`], up to rounding; a target without
+    /// components stands for nothing that is done.
     ///
     /// Takes what a decoder predicts too: numbers outside the family's ranges are extrapolated,
     /// and a (cosine, sine) pair off the unit circle is read as its direction. The result may then
@@ -204,6 +209,9 @@ pub trait TransformationFamily {
         Self: Sized,
     {
         let target = check::target(self, target)?;
+        if target.is_empty() {
+            return Ok(Transformation::default());
+        }
         Ok(Homography::from_rows(self.matrix(&target, [height, width])).into())
     }
 

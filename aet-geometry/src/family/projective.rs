@@ -173,10 +173,6 @@ impl TransformationFamily for Projective {
         check::names(&TARGET_NAMES)
     }
 
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
         let source_from_output = self.draw(rng, height, width);
         Sampled {

@@ -49,10 +49,6 @@ impl TransformationFamily for Rotation {
         check::names(&["cos_rotation", "sin_rotation"])
     }
 
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
         let direction = match self.steps {
             Some(steps) => {

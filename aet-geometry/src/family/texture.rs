@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Family, FamilyError, Sampled, TransformationFamily, check, draw, surrogate};
 use crate::filter::Filter;
-use crate::transformation::{Step, Transformation};
+use crate::transformation::Step;
 
 pub(super) const NAME: &str = "texture";
 
@@ -38,14 +38,6 @@ impl TransformationFamily for Texture {
         NAME
     }
 
-    fn target_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn tanh_decoder(&self) -> bool {
-        false
-    }
-
     fn moves(&self) -> bool {
         false
     }
@@ -69,16 +61,6 @@ impl TransformationFamily for Texture {
             transformation: Step::Filter(filter).into(),
             target: Vec::new(),
         }
-    }
-
-    fn transformation(
-        &self,
-        target: &[f32],
-        _height: usize,
-        _width: usize,
-    ) -> Result<Transformation, FamilyError> {
-        check::target(self, target)?;
-        Ok(Transformation::default())
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

@@ -1,6 +1,8 @@
 //! Distances between images, for the expected distance between t(x) and what the estimate of t makes
 //! of x (AET, section 3.4).
 
+use std::sync::LazyLock;
+
 use aet_data::random::{Purpose, generator, unit};
 use burn::tensor::module::{avg_pool2d, conv2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
@@ -26,13 +28,13 @@ pub enum Distance {
 }
 
 impl Distance {
-    /// The distance between `[batch, channels, height, width]` and another such, as one number.
+    /// The distance between `[batch, 3, height, width]` and another such, as one number.
     pub fn between(self, one: Tensor<4>, other: Tensor<4>) -> Tensor<1> {
         match self {
             Self::Squared => (one - other).square().mean(),
             Self::Absolute => (one - other).abs().mean(),
             Self::Features => {
-                let filters = filters(one.dims()[1], &one.device());
+                let filters = filters(&one.device());
                 let features = |images| features(images, filters.clone());
                 (features(one) - features(other)).square().mean()
             }
@@ -49,11 +51,20 @@ fn features(images: Tensor<4>, filters: Tensor<4>) -> Tensor<4> {
     avg_pool2d(rectified, pool)
 }
 
-/// The bank for images of so many channels, `[filters, channels, 5, 5]`: every filter sums to zero
-/// and its squares sum to one. It is the same in every run.
-fn filters(channels: usize, device: &Device) -> Tensor<4> {
+/// The bank for colour images, `[filters, 3, 5, 5]`, on `device`.
+fn filters(device: &Device) -> Tensor<4> {
     let [count, side] = FILTERS;
-    let size = channels * side * side;
+    Tensor::from_data(
+        TensorData::new(BANK.clone(), [count, 3, side, side]),
+        device,
+    )
+}
+
+/// Every filter sums to zero and its squares sum to one. They are the same in every run, and drawn
+/// once in it.
+static BANK: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let [count, side] = FILTERS;
+    let size = 3 * side * side;
     let mut rng = generator(0, 0, 0, Purpose::Noise);
     let mut values = Vec::with_capacity(count * size);
     for _ in 0..count {
@@ -62,6 +73,5 @@ fn filters(channels: usize, device: &Device) -> Tensor<4> {
         let length = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f64>().sqrt();
         values.extend(drawn.iter().map(|v| ((v - mean) / length) as f32));
     }
-    let shape = [count, channels, side, side];
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
+    values
+});
