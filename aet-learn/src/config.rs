@@ -4,14 +4,14 @@
 use std::ops::Deref;
 
 use aet_data::{Augment, Normalisation, ShapesConfig};
-use aet_geometry::{Family, TransformationFamily};
+use aet_geometry::{Family, Projective, TransformationFamily};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::backbone::{BackboneConfig, find_tap};
 use crate::error::ConfigError;
 use crate::objective::ObjectiveConfig;
-use crate::optim::SgdConfig;
+use crate::optim::OptimizerConfig;
 use crate::probe::ProbeConfig;
 use crate::schedule::ScheduleConfig;
 
@@ -32,6 +32,7 @@ pub struct ExperimentConfig {
     #[serde(default)]
     pub augment: Augment,
     /// The family that transformations are sampled from, by the objectives that sample any.
+    #[serde(default = "default_family")]
     pub transformation: Family,
     /// How a transformed image is sampled.
     #[serde(default)]
@@ -44,7 +45,7 @@ pub struct ExperimentConfig {
     pub objective: ObjectiveConfig,
     /// The optimiser.
     #[serde(default)]
-    pub optimizer: SgdConfig,
+    pub optimizer: OptimizerConfig,
     /// The learning rate over the run.
     #[serde(default)]
     pub schedule: ScheduleConfig,
@@ -54,6 +55,10 @@ pub struct ExperimentConfig {
     /// How the encoder is judged during and after the run.
     #[serde(default)]
     pub evaluation: EvaluationConfig,
+}
+
+fn default_family() -> Family {
+    Family::Projective(Projective::default())
 }
 
 /// The images of an experiment.
@@ -186,11 +191,7 @@ impl ExperimentConfig {
         for change in overrides {
             apply_override(&mut table, change)?;
         }
-        for (name, kind) in DEFAULT_KINDS {
-            if let Some(Value::Table(table)) = table.get_mut(name) {
-                table.entry("kind").or_insert_with(|| kind.into());
-            }
-        }
+        name_default_kinds(&mut table);
         Value::Table(table)
             .try_into()
             .map_err(|error| fail(origin, error))
@@ -294,11 +295,21 @@ impl TrainingConfig {
 }
 
 /// What a table is of that names no kind, so that `--set objective.loss=matrix` is enough.
-const DEFAULT_KINDS: [(&str, &str); 3] = [
+const DEFAULT_KINDS: [(&str, &str); 4] = [
     ("backbone", "nin"),
     ("objective", "aet"),
+    ("optimizer", "sgd"),
     ("schedule", "one-cycle"),
 ];
+
+/// Gives the tables of an experiment that name no kind the usual one.
+pub(crate) fn name_default_kinds(experiment: &mut Table) {
+    for (name, kind) in DEFAULT_KINDS {
+        if let Some(Value::Table(table)) = experiment.get_mut(name) {
+            table.entry("kind").or_insert_with(|| kind.into());
+        }
+    }
+}
 
 /// Sets one dotted key of `table`; a whole number among the parts is a place in a list.
 pub(crate) fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {

@@ -103,6 +103,7 @@ pub fn pretext_loss(
         Trivial::MeanImage => (moments.mean_variance(), Some(moments.mean_variance())),
         Trivial::Chance(classes) => (1.0 / classes as f64, Some((classes as f64).ln())),
         Trivial::Identity => (1.0, None),
+        Trivial::Still(axes) => (1.0 / axes as f64, None),
     };
     Ok(PretextLoss {
         loss: loss / count,

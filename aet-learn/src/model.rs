@@ -5,6 +5,7 @@ use burn::tensor::Device;
 
 use crate::backbone::Encoder;
 use crate::config::Experiment;
+use crate::error::LearnError;
 use crate::objective::{Objective, Task};
 use crate::state::with_stable_ids;
 
@@ -19,18 +20,26 @@ pub struct Model {
 
 /// The model of `experiment` before training, for images of `image_size` (height, width, in
 /// pixels).
-pub fn fresh_model(experiment: &Experiment, image_size: [usize; 2], device: &Device) -> Model {
+///
+/// # Errors
+/// When a file that the objective is built on, such as a generator, cannot be read.
+pub fn fresh_model(
+    experiment: &Experiment,
+    image_size: [usize; 2],
+    device: &Device,
+) -> Result<Model, LearnError> {
     let encoder = experiment.backbone.init(experiment.seed, device);
     let normalisation = &experiment.data.normalisation;
     let task = Task {
         family: &experiment.transformation,
         image_size,
         channels: encoder.last_tap().channels,
+        normalisation,
         fill: std::array::from_fn(|channel| {
             let value = f32::from(experiment.warp.fill[channel]) / 255.0;
             (value - normalisation.mean[channel]) / normalisation.std[channel]
         }),
     };
-    let objective = experiment.objective.init(&task, experiment.seed, device);
-    with_stable_ids(Model { encoder, objective })
+    let objective = experiment.objective.init(&task, experiment.seed, device)?;
+    Ok(with_stable_ids(Model { encoder, objective }))
 }

@@ -1,7 +1,8 @@
-//! The optimiser: stochastic gradient descent with Nesterov momentum and weight decay, in
-//! PyTorch's form (no dampening, decay on every parameter), as AET's released recipe uses it.
+//! The optimisers: stochastic gradient descent with Nesterov momentum and weight decay, in PyTorch's
+//! form (no dampening, decay on every parameter), as AET's released recipe uses it, and Adam (Kingma
+//! and Ba, ICLR 2015), as adversarial training does.
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -9,6 +10,52 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+
+/// An optimiser; the tag is its name in TOML, `sgd` where there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum OptimizerConfig {
+    /// Stochastic gradient descent.
+    Sgd(SgdConfig),
+    /// Adam.
+    Adam(AdamConfig),
+}
+
+/// Every optimiser, with a line on each.
+pub const OPTIMIZERS: &[(&str, &str)] = &[
+    (
+        "sgd",
+        "stochastic gradient descent with Nesterov momentum and weight decay",
+    ),
+    ("adam", "Adam, for adversarial training"),
+];
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::Sgd(SgdConfig::default())
+    }
+}
+
+impl OptimizerConfig {
+    /// Refuses values that cannot be.
+    ///
+    /// # Errors
+    /// Names the key, its range and the value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Sgd(sgd) => sgd.validate(),
+            Self::Adam(adam) => adam.validate(),
+        }
+    }
+
+    /// The optimiser, without state.
+    pub fn init(&self) -> ModuleOptimizer {
+        match self {
+            Self::Sgd(sgd) => sgd.init(),
+            Self::Adam(adam) => adam.init(),
+        }
+    }
+}
 
 /// Stochastic gradient descent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,22 +85,8 @@ impl SgdConfig {
     /// # Errors
     /// Names the key, its range and the value.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if !(0.0..1.0).contains(&self.momentum) {
-            let range = "at least 0 and less than 1";
-            return Err(ConfigError::range(
-                "optimizer.momentum",
-                range,
-                self.momentum,
-            ));
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(ConfigError::range(
-                "optimizer.weight_decay",
-                "at least 0",
-                self.weight_decay,
-            ));
-        }
-        Ok(())
+        check_share("optimizer.momentum", self.momentum)?;
+        check_decay(self.weight_decay)
     }
 
     /// The optimiser, without state.
@@ -64,13 +97,83 @@ impl SgdConfig {
                 .with_dampening(0.0)
                 .with_nesterov(self.nesterov)
         });
-        let decay =
-            (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
         burn::optim::SgdConfig::new()
             .with_momentum(momentum)
-            .with_weight_decay(decay)
+            .with_weight_decay(decay(self.weight_decay))
             .init()
     }
+}
+
+/// Adam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamConfig {
+    /// Share of the running mean of gradients that is kept in a step, from 0 to below 1. Adversarial
+    /// training takes 0.5.
+    pub beta_1: f64,
+    /// Share of the running mean of their squares that is kept in a step, from 0 to below 1.
+    pub beta_2: f64,
+    /// Added to the root of that mean, above 0.
+    pub epsilon: f64,
+    /// Pull of every parameter towards 0, at least 0.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl AdamConfig {
+    /// Refuses values that cannot be.
+    ///
+    /// # Errors
+    /// Names the key, its range and the value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_share("optimizer.beta_1", self.beta_1)?;
+        check_share("optimizer.beta_2", self.beta_2)?;
+        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
+            let (key, range) = ("optimizer.epsilon", "above 0");
+            return Err(ConfigError::range(key, range, self.epsilon));
+        }
+        check_decay(self.weight_decay)
+    }
+
+    /// The optimiser, without state.
+    pub fn init(&self) -> ModuleOptimizer {
+        burn::optim::AdamConfig::new()
+            .with_beta_1(self.beta_1 as f32)
+            .with_beta_2(self.beta_2 as f32)
+            .with_epsilon(self.epsilon as f32)
+            .with_weight_decay(decay(self.weight_decay))
+            .init()
+    }
+}
+
+fn decay(weight_decay: f64) -> Option<WeightDecayConfig> {
+    (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32))
+}
+
+/// Refuses what is no share that can be kept.
+fn check_share(key: &'static str, value: f64) -> Result<(), ConfigError> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::range(key, "at least 0 and less than 1", value))
+}
+
+fn check_decay(value: f64) -> Result<(), ConfigError> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    let (key, range) = ("optimizer.weight_decay", "at least 0");
+    Err(ConfigError::range(key, range, value))
 }
 
 /// `module` after one step against the gradient of `loss` (a single number) at learning rate
@@ -82,5 +185,18 @@ pub fn step<M: Module>(
     loss: &Tensor<1>,
 ) -> M {
     let gradients = GradientsParams::from_grads(loss.backward(), &module);
+    optimizer.step(rate, module, gradients)
+}
+
+/// As [`step`], moving nothing but the `parameters` named.
+pub fn step_of<M: Module>(
+    optimizer: &mut ModuleOptimizer,
+    rate: f64,
+    module: M,
+    loss: &Tensor<1>,
+    parameters: &[ParamId],
+) -> M {
+    let mut gradients = loss.backward();
+    let gradients = GradientsParams::from_params(&mut gradients, &module, parameters);
     optimizer.step(rate, module, gradients)
 }

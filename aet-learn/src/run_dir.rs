@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::backbone::Encoder;
 use crate::checkpoint::{self, Progress, TrainState};
-use crate::config::{Experiment, ExperimentConfig};
+use crate::config::{Experiment, ExperimentConfig, name_default_kinds};
 use crate::error::LearnError;
+use crate::generator::GENERATOR_FILE;
 use crate::model::{Model, fresh_model};
 use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
 
@@ -96,11 +97,15 @@ impl RunDirectory {
             });
         }
         let text = fs::read_to_string(&file).map_err(|e| LearnError::io("read", &file, e))?;
-        let RunFile { run, experiment } =
-            toml::from_str(&text).map_err(|error| LearnError::Damaged {
-                path: file,
-                message: error.message().to_string(),
-            })?;
+        let damaged = |error: toml::de::Error| LearnError::Damaged {
+            path: file.clone(),
+            message: error.message().to_string(),
+        };
+        let mut table: toml::Table = text.parse().map_err(damaged)?;
+        if let Some(toml::Value::Table(experiment)) = table.get_mut("experiment") {
+            name_default_kinds(experiment);
+        }
+        let RunFile { run, experiment } = table.try_into().map_err(damaged)?;
         Ok(Self {
             path: path.to_path_buf(),
             info: run,
@@ -236,16 +241,23 @@ impl RunDirectory {
         checkpoint::replace(&self.file("metrics.jsonl"), kept.as_bytes())
     }
 
-    /// Writes the product, `encoder.safetensors`: the encoder's weights and running statistics,
-    /// with what is needed to build and feed it in the header.
-    pub(crate) fn save_encoder(&self, encoder: &Encoder) -> Result<(), LearnError> {
+    /// Writes the products: `encoder.safetensors`, the encoder's weights and running statistics, with
+    /// what is needed to build and feed it in the header; and `generator.safetensors` where the
+    /// objective has a local generator, trained in this run or before.
+    pub(crate) fn save_products(&self, model: &Model) -> Result<(), LearnError> {
+        if let Some(generator) = model.objective.generator() {
+            checkpoint::replace(&self.file(GENERATOR_FILE), &generator.to_bytes()?)?;
+        }
         let description = json!({
             "format": "aet encoder 1",
             "backbone": self.experiment.backbone,
             "normalisation": self.experiment.data.normalisation,
             "image_size": self.info.image_size,
         });
-        let bytes = to_safetensors(&named_tensors(encoder), Some(description.to_string()))?;
+        let bytes = to_safetensors(
+            &named_tensors(&model.encoder),
+            Some(description.to_string()),
+        )?;
         checkpoint::replace(&self.file("encoder.safetensors"), &bytes)
     }
 
@@ -256,7 +268,7 @@ impl RunDirectory {
     pub fn load_model(&self, device: &Device) -> Result<Model, LearnError> {
         let device = device.clone().autodiff();
         let fresh = TrainState {
-            model: fresh_model(&self.experiment, self.info.image_size, &device),
+            model: fresh_model(&self.experiment, self.info.image_size, &device)?,
             optimizer: self.experiment.optimizer.init(),
             progress: Progress::default(),
         };

@@ -28,6 +28,13 @@ pub enum ScheduleConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         linear_from: Option<u64>,
     },
+    /// A rate that is multiplied by the same factor after every epoch.
+    Exponential {
+        /// The learning rate of the first epoch.
+        rate: f64,
+        /// What it is multiplied by after an epoch, above 0 and at most 1.
+        factor: f64,
+    },
     /// Half a cosine from the rate to 0, after a linear warm-up.
     Cosine {
         /// The highest learning rate.
@@ -56,6 +63,7 @@ pub const SCHEDULES: &[(&str, &str)] = &[
         "steps",
         "multiplied at milestones, then linearly to 0: AET's released CIFAR-10 schedule",
     ),
+    ("exponential", "multiplied by a factor after every epoch"),
     ("cosine", "half a cosine to 0 after a warm-up"),
     ("one-cycle", "a linear rise and fall, for short runs"),
 ];
@@ -84,6 +92,7 @@ impl ScheduleConfig {
         match self {
             Self::Constant { rate }
             | Self::Steps { rate, .. }
+            | Self::Exponential { rate, .. }
             | Self::Cosine { rate, .. }
             | Self::OneCycle { rate, .. } => *rate,
         }
@@ -100,6 +109,13 @@ impl ScheduleConfig {
         }
         match self {
             Self::Constant { .. } => Ok(()),
+            Self::Exponential { factor, .. } => {
+                if *factor > 0.0 && *factor <= 1.0 {
+                    return Ok(());
+                }
+                let range = "above 0 and at most 1";
+                Err(ConfigError::range("schedule.factor", range, *factor))
+            }
             Self::Cosine { warmup, .. } => share("schedule.warmup", *warmup),
             Self::OneCycle { peak, ends, .. } => {
                 share("schedule.peak", *peak)?;
@@ -139,6 +155,7 @@ impl ScheduleConfig {
                     _ => at(epoch),
                 }
             }
+            Self::Exponential { rate, factor } => rate * factor.powf(epoch as f64),
             Self::Cosine { rate, warmup } => {
                 if progress < *warmup {
                     return rate * progress / warmup;

@@ -178,6 +178,20 @@ pub fn to_safetensors(
     })
 }
 
+/// The description in the header of a safetensors file, as [`to_safetensors`] takes it.
+///
+/// # Errors
+/// When the file cannot be read or is not safetensors.
+pub fn read_description(path: &Path) -> Result<Option<String>, LearnError> {
+    let bytes = std::fs::read(path).map_err(|source| LearnError::io("read", path, source))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| LearnError::Damaged {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    })?;
+    let described = header.metadata().as_ref().and_then(|map| map.get("aet"));
+    Ok(described.cloned())
+}
+
 /// The f32 tensors of a safetensors file.
 ///
 /// # Errors

@@ -112,7 +112,7 @@ pub fn train(
         }
     }
     let model = training.state.model.valid();
-    run.save_encoder(&model.encoder)?;
+    run.save_products(&model)?;
     Ok(Outcome::Finished(Box::new(model)))
 }
 
@@ -172,9 +172,11 @@ impl Default for Window {
 }
 
 impl Window {
-    fn add(&mut self, output: ObjectiveOutput) {
-        self.losses.push(output.loss.without_autodiff());
-        for (name, value) in output.parts {
+    /// Adds the players' figures; the loss of a step is that of its last player.
+    fn add(&mut self, outputs: Vec<ObjectiveOutput>) {
+        let last = outputs.last().map(|output| output.loss.clone());
+        self.losses.extend(last.map(Tensor::without_autodiff));
+        for (name, value) in outputs.into_iter().flat_map(|output| output.parts) {
             let value = value.without_autodiff();
             match self.parts.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, values)) => values.push(value),
@@ -213,7 +215,7 @@ impl<'a> Training<'a> {
         }
         let image_size = [datasets.train.height(), datasets.train.width()];
         let mut state = TrainState {
-            model: fresh_model(experiment, image_size, &device),
+            model: fresh_model(experiment, image_size, &device)?,
             optimizer: experiment.optimizer.init(),
             progress: Progress::default(),
         };
@@ -269,19 +271,32 @@ impl<'a> Training<'a> {
 
     /// One update of the weights; gives the learning rate that it used.
     fn step(&mut self, mut batch: Batch) -> f64 {
-        let progress = &mut self.state.progress;
+        let TrainState {
+            model,
+            optimizer,
+            progress,
+        } = &mut self.state;
         let rate = self.experiment.schedule.rate(
             progress.step,
             self.steps_per_epoch,
             self.experiment.training.epochs,
         );
         batch.epochs_done = Some(progress.step as f64 / self.steps_per_epoch as f64);
-        let model = self.state.model.clone();
-        let output = model.objective.loss(&model.encoder, &batch);
-        self.state.model = optim::step(&mut self.state.optimizer, rate, model, &output.loss);
-        self.window.add(output);
+        let players = model.objective.players(&model.encoder);
+        let mut outputs = Vec::with_capacity(players.len());
+        for (place, player) in players.into_iter().enumerate() {
+            let now = model.clone();
+            let output = now.objective.player_loss(place, &now.encoder, &batch);
+            let (its_rate, loss) = (rate * player.rate, &output.loss);
+            *model = match player.parameters {
+                None => optim::step(optimizer, its_rate, now, loss),
+                Some(its) => optim::step_of(optimizer, its_rate, now, loss, &its),
+            };
+            outputs.push(output);
+        }
         progress.step += 1;
         progress.step_in_epoch += 1;
+        self.window.add(outputs);
         rate
     }
 

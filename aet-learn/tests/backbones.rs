@@ -234,7 +234,7 @@ fn thirty_two_images_are_learnt() {
         let pairs = experiment.training_pipeline();
         let batch = Loader::epoch(shapes(*side), pairs, plan, 0).unwrap().next();
         let batch = Batch::from_host(batch.unwrap(), &device);
-        let mut model = fresh_model(&experiment, [*side; 2], &device);
+        let mut model = fresh_model(&experiment, [*side; 2], &device).unwrap();
         let mut optimizer = experiment.optimizer.init();
         let mut losses: Vec<f32> = Vec::new();
         // A single loss goes up and down with the rate; the mean over some steps does not.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use aet_data::Normalisation;
 use aet_geometry::Family;
 use aet_learn::Device;
 use aet_learn::backbone::{BackboneConfig, NinConfig};
@@ -57,6 +58,7 @@ fn model(fixture: &NamedTensors, affine: bool, device: &Device) -> Model {
     let encoder = backbone.init(0, device);
     let family = Family::default_of(if affine { "affine" } else { "projective" }).unwrap();
     let task = Task {
+        normalisation: &Normalisation::default(),
         family: &family,
         image_size: [32, 32],
         channels: encoder.last_tap().channels,
@@ -66,7 +68,8 @@ fn model(fixture: &NamedTensors, affine: bool, device: &Device) -> Model {
         reduction: Reduction::HalfSum,
         ..AetConfig::default()
     })
-    .init(&task, 0, device);
+    .init(&task, 0, device)
+    .unwrap();
     let model = with_stable_ids(Model { encoder, objective });
     let weights = named_tensors(&model)
         .into_keys()

@@ -127,19 +127,24 @@ fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one() {
 }
 
 /// The other objectives, with everything random that they have.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "objective={kind=\"aed\",code=24,channels=4,noise=0.1}",
     "objective={kind=\"aed\",code=24,channels=4,noise=0.2,variational=true,kl_warmup_epochs=1.5}",
     "objective={kind=\"rotnet\"}",
     "objective={kind=\"avt\"}",
     "objective={kind=\"ensemble\"}",
+    "objective={kind=\"lgan\",axes=3,code=6,channels=4,jacobian_images=4}",
 ];
 
 #[test]
 fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one_whatever_the_objective() {
     let folder = tempfile::tempdir().unwrap();
     for (number, objective) in OTHERS.iter().enumerate() {
-        let experiment = experiment(&[objective, "training.epochs=2"]);
+        let optimizer = match objective.contains("lgan") {
+            true => "optimizer={kind=\"adam\",beta_1=0.5}",
+            false => "optimizer={kind=\"sgd\"}",
+        };
+        let experiment = experiment(&[objective, optimizer, "training.epochs=2"]);
         let place = |name: &str| folder.path().join(format!("{number}-{name}"));
         let (expected, losses) = finish(&create(&place("unbroken"), &experiment));
         // In the middle of an epoch, at its end, and in the middle of the next.
@@ -195,6 +200,7 @@ fn parts_and_metrics_of_every_objective_are_logged() {
         ("rotnet", OTHERS[2], "accuracy", "test_accuracy_of_chance"),
         ("avt", OTHERS[3], "coverage_90", "test_mse_of_mean"),
         ("ensemble", OTHERS[4], "mse_2", "test_mse_of_mean"),
+        ("lgan", OTHERS[5], "moved", "test_orthonormality_of_still"),
         (
             "elastic",
             "transformation.kind=elastic",
@@ -265,7 +271,7 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
     let pairs = experiment.training_pipeline();
     let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
     let batch = Batch::from_host(batch.unwrap(), &device);
-    let mut model = fresh_model(experiment, [32, 32], &device);
+    let mut model = fresh_model(experiment, [32, 32], &device).unwrap();
     let mut optimizer = experiment.optimizer.init();
     let mut losses: Vec<f32> = Vec::new();
     // A single loss goes up and down with the rate; the mean over some steps does not. In matrix

@@ -16,6 +16,7 @@ mod preset;
 mod progress;
 mod protocols;
 mod records;
+mod recovered;
 mod report;
 mod run_place;
 mod scoreboard;

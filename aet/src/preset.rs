@@ -40,6 +40,9 @@ pub const PRESETS: &[Preset] = &[
     preset!("cifar10-nin-projective-cpu"),
     preset!("cifar10-nin-aed-cpu"),
     preset!("cifar10-nin-rotnet-cpu"),
+    preset!("generator"),
+    preset!("cifar10-lgan"),
+    preset!("cifar10-lgan-cpu"),
 ];
 
 /// What a user says about an experiment, weakest first.
@@ -184,6 +187,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    use aet_learn::optim::OptimizerConfig;
+
     fn resolve(preset: &str, changes: &[&str]) -> anyhow::Result<Experiment> {
         let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
         Request {
@@ -231,7 +236,7 @@ mod tests {
             assert_eq!(experiment.augment.crop_padding, 4);
             assert!(experiment.augment.horizontal_flip);
             assert_eq!(experiment.warp.fill, [128; 3]);
-            assert!((experiment.optimizer.weight_decay - 5e-4).abs() < 1e-12);
+            assert_eq!(experiment.optimizer, OptimizerConfig::default());
             for (epoch, rate) in [(0, 0.1), (240, 0.02), (800, 0.00016), (1250, 0.00008)] {
                 let found = experiment.schedule.rate(epoch * 97, 97, 1500);
                 assert!((found - rate).abs() < 1e-12, "epoch {epoch}: {found}");

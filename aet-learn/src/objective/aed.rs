@@ -2,7 +2,8 @@
 //! decoder that rebuilds the image from its features; plain, denoising (Vincent et al., ICML 2008) or
 //! variational (Kingma and Welling, ICLR 2014).
 //!
-//! What stands between encoder and decoder is a bottleneck: the last tap's maps are averaged to 4x4,
+//! What stands between encoder and decoder is a bottleneck: the last tap's maps are averaged to 4x4
+//! and normalised (they are all positive, and what they have in common would drown their differences),
 //! and a linear layer makes `code` numbers of them. Of an image of 32 px the default keeps 128 numbers
 //! for 3072, so that the identity is out of reach; `code` has to be less than an image has numbers.
 
@@ -15,12 +16,12 @@ use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::deconvolution::Deconvolution;
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
-use crate::backbone::Encoder;
+use crate::backbone::{BatchNorm, Encoder};
 use crate::batch::Batch;
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::deconvolution::{Deconvolution, DeconvolutionConfig, Normaliser};
+use crate::error::{ConfigError, LearnError};
 use crate::probe::Linear;
 
 /// Rows and columns that maps are averaged to.
@@ -148,14 +149,15 @@ impl Pretext for AedConfig {
         }
     }
 
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
-        Objective::Aed(Aed::new(self, task, seed, device))
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
+        Ok(Objective::Aed(Aed::new(self, task, seed, device)))
     }
 }
 
 /// The bottleneck, the decoder and the loss.
 #[derive(Module, Debug)]
 pub struct Aed {
+    norm: BatchNorm,
     mean: Linear,
     log_variance: Option<Linear>,
     decoder: Deconvolution,
@@ -171,11 +173,17 @@ impl Aed {
         let mut linear = || Linear::new(inputs, config.code, &mut rng, device);
         let mean = linear();
         let log_variance = config.variational.then(linear);
-        let (code, channels) = (config.code, config.channels);
+        let decoder = DeconvolutionConfig {
+            code: config.code,
+            channels: config.channels,
+            image_size: task.image_size,
+            normaliser: Normaliser::Batch,
+        };
         Self {
+            norm: BatchNorm::new(task.channels, device),
             mean,
             log_variance,
-            decoder: Deconvolution::new(code, channels, task.image_size, &mut rng, device),
+            decoder: Deconvolution::new(&decoder, &mut rng, device),
             config: config.clone(),
         }
     }
@@ -184,7 +192,7 @@ impl Aed {
     /// it is drawn its log-variance.
     pub fn code(&self, encoder: &Encoder, images: Tensor<4>) -> (Tensor<2>, Option<Tensor<2>>) {
         let maps = encoder.forward(images, encoder.last_tap());
-        let maps = adaptive_avg_pool2d(maps, [GRID, GRID]);
+        let maps = self.norm.forward(adaptive_avg_pool2d(maps, [GRID, GRID]));
         let [batch, channels, height, width] = maps.dims();
         let rows = maps.reshape([batch, channels * height * width]);
         let log_variance = self.log_variance.as_ref().map(|layer| {

@@ -16,7 +16,7 @@ use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardsti
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LearnError};
 use crate::matrix::{corner_positions_px, normalised_matrix_entries};
 use crate::warp::warp_batch;
 
@@ -46,6 +46,16 @@ pub enum Reduction {
     Mean,
     /// Half of their sum, as the paper writes it: 1/2 ||M(theta) - M(theta^)||^2.
     HalfSum,
+}
+
+impl Reduction {
+    /// `[batch, n]` squared differences to one number.
+    pub(super) fn of(self, squares: Tensor<2>) -> Tensor<1> {
+        match self {
+            Self::Mean => squares.mean(),
+            Self::HalfSum => squares.sum_dim(1).mean() * 0.5,
+        }
+    }
 }
 
 /// The AET objective.
@@ -136,8 +146,15 @@ impl Pretext for AetConfig {
         }
     }
 
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
-        Objective::Aet(Aet::new(self, task, seed, device))
+    fn target_names(&self, experiment: &Experiment) -> Vec<String> {
+        match experiment.transformation.surrogate() {
+            Some(_) => Vec::new(),
+            None => experiment.transformation.target_names(),
+        }
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
+        Ok(Objective::Aet(Aet::new(self, task, seed, device)))
     }
 }
 
@@ -249,15 +266,22 @@ impl Aet {
             }
         }
         let loss = match self.loss {
-            Loss::Parameters => self.reduce((prediction - batch.target.clone()).square()),
+            Loss::Parameters => self
+                .config
+                .reduction
+                .of((prediction - batch.target.clone()).square()),
             Loss::Matrix => {
                 let entries =
                     |target| normalised_matrix_entries(&self.family, target, self.image_size);
-                self.reduce((entries(prediction) - entries(batch.target.clone())).square())
+                self.config
+                    .reduction
+                    .of((entries(prediction) - entries(batch.target.clone())).square())
             }
             Loss::Corners => {
                 let off = self.corners_off_px(prediction, batch.target.clone());
-                self.reduce((off / self.half_sides(&batch.target.device())).square())
+                self.config
+                    .reduction
+                    .of((off / self.half_sides(&batch.target.device())).square())
             }
             Loss::Image => {
                 let distance = self.config.distance;
@@ -298,13 +322,5 @@ impl Aet {
         let [height, width] = self.image_size.map(|side| side as f32 / 2.0);
         let sides = [width, height].repeat(4);
         Tensor::from_data(TensorData::new(sides, [1, 8]), device)
-    }
-
-    /// `[batch, n]` squared differences to one number.
-    fn reduce(&self, squares: Tensor<2>) -> Tensor<1> {
-        match self.config.reduction {
-            Reduction::Mean => squares.mean(),
-            Reduction::HalfSum => squares.sum_dim(1).mean() * 0.5,
-        }
     }
 }

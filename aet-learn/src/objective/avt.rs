@@ -16,18 +16,15 @@ use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardsti
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LearnError};
+use crate::recovery::INTERVALS;
 
 /// Log-variances that the decoder can answer with: standard deviations from 0.0025 to 12 in units of
 /// a normalised target.
 const LOG_VARIANCE: [f64; 2] = [-12.0, 5.0];
 
-/// Half-widths, in standard deviations, of the Gaussian intervals that hold a share of all values.
-const INTERVALS: [(&str, f64); 3] = [
-    ("coverage_50", 0.674_489_750_196_081_7),
-    ("coverage_90", 1.644_853_626_951_472_2),
-    ("coverage_95", 1.959_963_984_540_054),
-];
+/// Names of the shares of components inside the intervals of [`INTERVALS`].
+const COVERAGES: [&str; 3] = ["coverage_50", "coverage_90", "coverage_95"];
 
 /// The variational objective; it has nothing to set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,14 +63,22 @@ impl Pretext for AvtConfig {
         }
     }
 
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
-        Objective::Avt(Avt::new(task, seed, device))
+    fn target_names(&self, experiment: &Experiment) -> Vec<String> {
+        experiment.transformation.target_names()
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
+        Ok(Objective::Avt(Avt::new(task, seed, device)))
     }
 }
 
 impl Decoder for Avt {
     fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
         self.loss(encoder, &batch.pairs())
+    }
+
+    fn distribution(&self, encoder: &Encoder, batch: &Batch) -> Option<[Tensor<2>; 2]> {
+        Some(self.distribution(encoder, &batch.pairs()))
     }
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
@@ -137,7 +142,7 @@ impl Avt {
             ("mse", squares.detach().mean()),
             ("squared_z", z_squared.clone().detach().mean()),
         ];
-        for (name, half_width) in INTERVALS {
+        for (name, half_width) in COVERAGES.into_iter().zip(INTERVALS) {
             let inside = z_squared
                 .clone()
                 .detach()

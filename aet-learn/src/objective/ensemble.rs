@@ -15,7 +15,7 @@ use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardsti
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LearnError};
 
 /// Names of the members' figures; there are no more members.
 const MSE: [&str; 8] = [
@@ -132,7 +132,16 @@ impl Pretext for EnsembleConfig {
         }
     }
 
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
+    fn target_names(&self, _experiment: &Experiment) -> Vec<String> {
+        let families = self.members.iter().map(|member| &member.transformation);
+        let named = families.flat_map(|family| {
+            let names = family.target_names().into_iter();
+            names.map(move |name| format!("{}.{name}", family.name()))
+        });
+        named.collect()
+    }
+
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
         let members = self.members.iter().enumerate().map(|(place, member)| {
             let task = Task {
                 family: &member.transformation,
@@ -140,10 +149,10 @@ impl Pretext for EnsembleConfig {
             };
             Aet::of_member(&member.aet, &task, (seed, place as u64), device)
         });
-        Objective::Ensemble(Ensemble {
+        Ok(Objective::Ensemble(Ensemble {
             members: members.collect(),
             weights: self.members.iter().map(|member| member.weight).collect(),
-        })
+        }))
     }
 }
 

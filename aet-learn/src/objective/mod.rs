@@ -5,33 +5,36 @@
 mod aed;
 mod aet;
 mod avt;
-mod deconvolution;
 mod distance;
 mod ensemble;
+mod generated;
+mod lgan;
 mod rotnet;
 mod siamese;
 
 use std::sync::Arc;
 
-use aet_data::{Augment, ItemPipeline};
+use aet_data::{Augment, ItemPipeline, Normalisation};
 use aet_geometry::Family;
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use aed::{Aed, AedConfig, divergence_from_normal};
 pub use aet::{Aet, AetConfig, Loss, Reduction};
 pub use avt::{Avt, AvtConfig};
-pub use deconvolution::Deconvolution;
 pub use distance::Distance;
 pub use ensemble::{Ensemble, EnsembleConfig, Member};
+pub use generated::{Generated, GeneratedConfig};
+pub use lgan::{Lgan, LganConfig};
 pub use rotnet::{RotNet, RotNetConfig, TURNS};
 pub use siamese::global_average;
 
 use crate::backbone::Encoder;
 use crate::batch::Batch;
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LearnError};
+use crate::generator::LocalGenerator;
 
 /// Which objective to train for; the tag is its name in TOML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +51,10 @@ pub enum ObjectiveConfig {
     /// Tell quarter turns.
     #[serde(rename = "rotnet")]
     RotNet(RotNetConfig),
+    /// Train a local generator.
+    Lgan(LganConfig),
+    /// Auto-encode what a local generator did.
+    Generated(GeneratedConfig),
 }
 
 /// Every objective, with a line on each.
@@ -72,6 +79,14 @@ pub const OBJECTIVES: &[(&str, &str)] = &[
         "rotnet",
         "tell by how many quarter turns a square image was turned, all four turns in a batch",
     ),
+    (
+        "lgan",
+        "train a local generator G(x, z) against a discriminator (aet train-generator)",
+    ),
+    (
+        "generated",
+        "regress z from the features of x and G(x, z), with a local generator that is trained already",
+    ),
 ];
 
 impl Default for ObjectiveConfig {
@@ -89,6 +104,8 @@ pub struct Task<'a> {
     pub image_size: [usize; 2],
     /// Channels of the features that the decoder reads.
     pub channels: usize,
+    /// What images are normalised with.
+    pub normalisation: &'a Normalisation,
     /// The normalised colour of what transformations read from outside an image.
     pub fill: [f32; 3],
 }
@@ -125,14 +142,54 @@ trait Pretext {
     /// How well it is done.
     fn yardstick(&self) -> Yardstick;
 
+    /// The names of the target's components, where numbers are regressed.
+    fn target_names(&self, _experiment: &Experiment) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The objective with a decoder whose weights are drawn from `seed`.
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective;
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError>;
+}
+
+/// One of those that take turns within a training step, each against a loss of its own, as generator
+/// and discriminator do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Player {
+    /// Its learning rate, as a share of the schedule's.
+    pub rate: f64,
+    /// What it moves; all there is where it is none.
+    pub parameters: Option<Vec<ParamId>>,
 }
 
 /// What an objective with its decoder does.
 trait Decoder {
+    /// Those that take turns within a step, in their order.
+    fn players(&self, _encoder: &Encoder) -> Vec<Player> {
+        let everything = Player {
+            rate: 1.0,
+            parameters: None,
+        };
+        vec![everything]
+    }
+
+    /// What the player at a place minimises; on an autodiff device it can be differentiated.
+    fn player_loss(&self, _player: usize, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.loss(encoder, batch)
+    }
+
+    /// The local generator in it, if there is one.
+    fn generator(&self) -> Option<&LocalGenerator> {
+        None
+    }
+
     /// The loss of a batch; on an autodiff device it can be differentiated.
     fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput;
+
+    /// Means and log-variances of the normalised target, `[batch, target length]` each, where the
+    /// decoder answers with a distribution.
+    fn distribution(&self, _encoder: &Encoder, _batch: &Batch) -> Option<[Tensor<2>; 2]> {
+        None
+    }
 
     /// What the decoder answers.
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2>;
@@ -159,6 +216,9 @@ pub enum Trivial {
     Chance(usize),
     /// The image as it was; the metric is a ratio to its distance.
     Identity,
+    /// A generator that does not move along any of so many axes, of which J^T J is 0; the metric is its
+    /// mean absolute difference from I.
+    Still(usize),
 }
 
 impl Trivial {
@@ -168,6 +228,7 @@ impl Trivial {
             Self::MeanTarget | Self::MeanImage => "mean",
             Self::Chance(_) => "chance",
             Self::Identity => "identity",
+            Self::Still(_) => "still",
         }
     }
 }
@@ -180,6 +241,8 @@ impl ObjectiveConfig {
             Self::Ensemble(config) => config,
             Self::Aed(config) => config,
             Self::RotNet(config) => config,
+            Self::Lgan(config) => config,
+            Self::Generated(config) => config,
         }
     }
 
@@ -190,6 +253,8 @@ impl ObjectiveConfig {
             Self::Ensemble(config) => config,
             Self::Aed(config) => config,
             Self::RotNet(config) => config,
+            Self::Lgan(config) => config,
+            Self::Generated(config) => config,
         }
     }
 
@@ -201,6 +266,8 @@ impl ObjectiveConfig {
             Self::Ensemble(_) => "ensemble",
             Self::Aed(_) => "aed",
             Self::RotNet(_) => "rotnet",
+            Self::Lgan(_) => "lgan",
+            Self::Generated(_) => "generated",
         }
     }
 
@@ -236,7 +303,15 @@ impl ObjectiveConfig {
     }
 
     /// The objective with a decoder whose weights are drawn from `seed`.
-    pub fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
+    ///
+    /// # Errors
+    /// When a file that it is built on cannot be read.
+    pub fn init(
+        &self,
+        task: &Task<'_>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Objective, LearnError> {
         self.pretext().init(task, seed, device)
     }
 }
@@ -256,6 +331,11 @@ impl Experiment {
     /// What the encoder has to tell, in a few words, such as `projective transformations`.
     pub fn task(&self) -> String {
         self.objective.pretext().task(self)
+    }
+
+    /// The names of the components of the target that is regressed; none where no numbers are.
+    pub fn target_names(&self) -> Vec<String> {
+        self.objective.pretext().target_names(self)
     }
 
     /// What sets the pretraining apart in tables, such as `aet projective`.
@@ -281,6 +361,10 @@ pub enum Objective {
     Aed(Aed),
     /// Tell quarter turns.
     RotNet(RotNet),
+    /// Train a local generator.
+    Lgan(Lgan),
+    /// Auto-encode what a local generator did.
+    Generated(Generated),
 }
 
 /// The loss of a batch.
@@ -300,7 +384,24 @@ impl Objective {
             Self::Ensemble(ensemble) => ensemble,
             Self::Aed(aed) => aed,
             Self::RotNet(rotnet) => rotnet,
+            Self::Lgan(lgan) => lgan,
+            Self::Generated(generated) => generated,
         }
+    }
+
+    /// Those that take turns within a training step, in their order: one, but in adversarial training.
+    pub fn players(&self, encoder: &Encoder) -> Vec<Player> {
+        self.decoder().players(encoder)
+    }
+
+    /// What the player at a place among [`players`](Self::players) minimises.
+    pub fn player_loss(&self, player: usize, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
+        self.decoder().player_loss(player, encoder, batch)
+    }
+
+    /// The local generator in it, if there is one.
+    pub fn generator(&self) -> Option<&LocalGenerator> {
+        self.decoder().generator()
     }
 
     /// The loss of a batch; on an autodiff device it can be differentiated.
@@ -308,9 +409,15 @@ impl Objective {
         self.decoder().loss(encoder, batch)
     }
 
-    /// What the decoder answers: normalised targets `[batch, target length]` (`aet`, `avt`, `ensemble`), normalised
-    /// pixels `[batch, 3 * height * width]` (`aed`), or a score for each turn of each view,
-    /// `[4 * batch, 4]` (`rotnet`).
+    /// Means and log-variances of the normalised target, `[batch, target length]` each, where the
+    /// decoder answers with a distribution.
+    pub fn distribution(&self, encoder: &Encoder, batch: &Batch) -> Option<[Tensor<2>; 2]> {
+        self.decoder().distribution(encoder, batch)
+    }
+
+    /// What the decoder answers: normalised targets `[batch, target length]` (`aet`, `avt`, `ensemble`,
+    /// `generated`), normalised pixels `[batch, 3 * height * width]` (`aed`, `lgan`), or a score for
+    /// each turn of each view, `[4 * batch, 4]` (`rotnet`).
     pub fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         self.decoder().predict(encoder, batch)
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::backbone::Encoder;
 use crate::batch::Batch;
 use crate::config::Experiment;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LearnError};
 use crate::probe::Linear;
 
 /// Turns that are told apart, each of which is a view of the batch.
@@ -61,8 +61,8 @@ impl Pretext for RotNetConfig {
         }
     }
 
-    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Objective {
-        Objective::RotNet(RotNet::new(task, seed, device))
+    fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
+        Ok(Objective::RotNet(RotNet::new(task, seed, device)))
     }
 }
 

@@ -208,7 +208,7 @@ impl<'a> Bench<'a> {
     fn embed_rates(&self) -> anyhow::Result<Vec<f64>> {
         let set = &self.datasets.train;
         let size = [set.height(), set.width()];
-        let encoder = fresh_model(self.run.experiment(), size, &self.device).encoder;
+        let encoder = fresh_model(self.run.experiment(), size, &self.device)?.encoder;
         let options = ExtractOptions {
             batch_size: self.work.batch,
             ..ExtractOptions::default()
@@ -227,7 +227,9 @@ impl<'a> Bench<'a> {
     fn floor(&self, step: bool) -> Option<Floor> {
         let set = &self.datasets.train;
         let size = [set.height(), set.width()];
-        let encoder = fresh_model(self.run.experiment(), size, &self.device).encoder;
+        let encoder = fresh_model(self.run.experiment(), size, &self.device)
+            .ok()?
+            .encoder;
         let work = encoder.multiply_adds(size)?;
         let peak = peak::multiply_adds_per_second();
         // A pair is two images.

@@ -12,6 +12,8 @@ mod pretrain;
 mod probe;
 mod protocol;
 mod table;
+mod train_generator;
+mod training;
 
 use std::path::PathBuf;
 
@@ -57,6 +59,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Pretrain(pretrain::PretrainArgs),
+    TrainGenerator(train_generator::TrainGeneratorArgs),
     Probe(probe::ProbeArgs),
     Compare(compare::CompareArgs),
     Table(table::TableArgs),
@@ -101,6 +104,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pretrain(args) => pretrain::run(args),
+        Command::TrainGenerator(args) => train_generator::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Compare(args) => compare::run(&args),
         Command::Table(args) => table::run(&args),

@@ -2,6 +2,7 @@
 //! original's square went, images with what was rebuilt of them, quarter turns with what they were
 //! taken for.
 
+mod axes;
 mod canvas;
 mod grid;
 mod pairs;
@@ -76,6 +77,7 @@ pub fn draw_task(
         }
         ObjectiveConfig::Aed(_) => rebuilt::draw(subject, &title),
         ObjectiveConfig::RotNet(_) => turns::draw(subject, &title),
+        ObjectiveConfig::Lgan(_) | ObjectiveConfig::Generated(_) => axes::draw(subject, &title),
     }
 }
 

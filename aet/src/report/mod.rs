@@ -10,10 +10,12 @@ use aet_data::random::{Purpose, generator, permutation};
 use aet_learn::Device;
 use aet_learn::data::Datasets;
 use aet_learn::probe::Comparison;
+use aet_learn::recovery::Recovery;
 use aet_learn::run_dir::RunDirectory;
 
 use crate::output::write_whole;
 use crate::picture::{Subject, draw_task, png};
+use crate::recovered::logged_recovery;
 
 /// Images in the picture of the report.
 const PICTURED: usize = 8;
@@ -22,6 +24,7 @@ const PICTURED: usize = 8;
 struct Material<'a> {
     run: &'a RunDirectory,
     comparisons: &'a [Comparison],
+    recovered: Option<Recovery>,
     curves: curves::Curves,
     /// The images, in words.
     images: String,
@@ -60,10 +63,12 @@ pub fn write(
     };
     let title = format!("{}: {kind} images", experiment.task());
     let picture = draw_task(&subject, title, 2)?;
+    let metrics = run.metrics()?;
     let material = Material {
         run,
         comparisons,
-        curves: curves::Curves::of(&run.metrics()?),
+        recovered: logged_recovery(&metrics),
+        curves: curves::Curves::of(&metrics),
         images: images_in_words(datasets),
         picture: png(&picture.image)?,
         picture_heading: picture.heading,

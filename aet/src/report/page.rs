@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use aet_learn::probe::{Comparison, ProbeResult};
+use aet_learn::recovery::Recovery;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Material;
 use super::chart::{Chart, Series, escape};
 use crate::progress::clock;
+use crate::recovered::calibration_text;
 use crate::table::counted;
 use crate::verdict::{best, method_name, percent, ratio_text};
 
@@ -31,6 +33,9 @@ pub fn page(material: &Material<'_>) -> anyhow::Result<String> {
     );
     html.push_str(&summary(material));
     html.push_str(&verdict(material.comparisons));
+    if let Some(recovered) = &material.recovered {
+        html.push_str(&recovery(recovered));
+    }
     html.push_str("<section>\n<h2>Loss</h2>\n");
     html.push_str(&loss_chart(material).svg());
     if curves_apart(material) {
@@ -119,6 +124,35 @@ fn summary(material: &Material<'_>) -> String {
     html
 }
 
+/// What is told of each component of the target, as bars.
+fn recovery(recovered: &Recovery) -> String {
+    let mut html = format!(
+        "<section>\n<h2>What is told of the target</h2>\n<p>R<sup>2</sup> of each component on {} test \
+         images: 1 is all of it, 0 as much as the mean tells.</p>\n\
+         <div class=\"scroll\"><table>\n<thead><tr><th>component</th>\
+         <th class=\"wide\">R<sup>2</sup></th></tr></thead>\n<tbody>\n",
+        recovered.images
+    );
+    for component in &recovered.components {
+        let _ = writeln!(
+            html,
+            "<tr><td>{}</td><td class=\"wide\">{}</td></tr>",
+            escape(&component.name),
+            bar(
+                "trained",
+                component.r2.clamp(0.0, 1.0),
+                &format!("{:.3}", component.r2)
+            )
+        );
+    }
+    html.push_str("</tbody>\n</table></div>\n");
+    if let Some(calibration) = &recovered.calibration {
+        let _ = writeln!(html, "<p>{}</p>", escape(&calibration_text(calibration)));
+    }
+    html.push_str("</section>\n");
+    html
+}
+
 fn verdict(comparisons: &[Comparison]) -> String {
     let mut html = String::from("<section>\n<h2>Probes: trained beside random encoder</h2>\n");
     if comparisons.is_empty() {
@@ -146,8 +180,8 @@ fn verdict(comparisons: &[Comparison]) -> String {
             escape(&method_name(trained)),
             escape(&trained.tap),
             trained.pooling,
-            bar("trained", trained, largest),
-            bar("random", &comparison.random, largest),
+            error_bar("trained", trained, largest),
+            error_bar("random", &comparison.random, largest),
             ratio_text(comparison),
             best(trained),
             best(&comparison.random)
@@ -158,13 +192,17 @@ fn verdict(comparisons: &[Comparison]) -> String {
 }
 
 /// A bar as long as the error, with the number beside it.
-fn bar(encoder: &str, result: &ProbeResult, largest: f64) -> String {
+fn error_bar(encoder: &str, result: &ProbeResult, largest: f64) -> String {
+    bar(encoder, result.error / largest, &percent(result.error))
+}
+
+/// A bar of a share of its track, with `value` beside it.
+fn bar(who: &str, share: f64, value: &str) -> String {
     format!(
-        "<div class=\"bar\"><span class=\"who\">{encoder}</span><span class=\"track\">\
-         <span class=\"fill {encoder}\" style=\"width:{:.1}%\"></span></span>\
-         <span class=\"value\">{}</span></div>",
-        100.0 * result.error / largest,
-        percent(result.error)
+        "<div class=\"bar\"><span class=\"who\">{who}</span><span class=\"track\">\
+         <span class=\"fill {who}\" style=\"width:{:.1}%\"></span></span>\
+         <span class=\"value\">{value}</span></div>",
+        100.0 * share
     )
 }
 

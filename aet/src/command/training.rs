@@ -1,0 +1,368 @@
+//! A run from its request to its report, for the commands that train: `aet pretrain` and `aet
+//! train-generator`.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aet_learn::Device;
+use aet_learn::config::Experiment;
+use aet_learn::data::Datasets;
+use aet_learn::generator::GENERATOR_FILE;
+use aet_learn::probe::{Comparison, ProbeData};
+use aet_learn::recovery::recovery;
+use aet_learn::run_dir::{RunDirectory, RunInfo};
+use aet_learn::train::{Outcome, train};
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{REVISION, RunsArgs};
+use crate::failure::usage;
+use crate::interrupt;
+use crate::output::{print, print_json};
+use crate::preset::Request;
+use crate::progress::{Advance, TrainingView, note};
+use crate::recovered::{logged_recovery, recovery_text};
+use crate::report;
+use crate::run_place;
+use crate::table::counted;
+use crate::verdict::{judge, log_verdicts, logged_verdicts, obstacle, verdict_json, verdict_table};
+
+/// What a command that trains is asked for.
+#[derive(Debug, Args)]
+pub struct TrainingArgs {
+    /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
+    data: Option<String>,
+    /// Experiment to start from; `aet list` names them
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// TOML file whose keys go over the preset's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of the run [default: that of the preset or file, with a number when it is taken]
+    #[arg(long, value_name = "RUN")]
+    name: Option<String>,
+    #[command(flatten)]
+    runs: RunsArgs,
+    /// Change one key of the experiment, such as training.epochs=10; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    /// Go on with a run that was interrupted
+    #[arg(long, conflicts_with_all = ["config", "changes", "seed", "epochs"])]
+    resume: bool,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Passes over the images
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A command that trains.
+#[derive(Debug, Clone, Copy)]
+pub struct Trainer {
+    /// Its name.
+    pub command: &'static str,
+    /// The preset that it starts from unless told otherwise.
+    pub preset: &'static str,
+    /// Refuses experiments that are another command's.
+    pub accepts: fn(&Experiment) -> anyhow::Result<()>,
+}
+
+impl Trainer {
+    /// The preset that is asked for.
+    fn preset<'a>(&self, args: &'a TrainingArgs) -> &'a str {
+        args.preset.as_deref().unwrap_or(self.preset)
+    }
+
+    /// The name of a run that is given none.
+    fn base_name(&self, args: &TrainingArgs) -> String {
+        let stem = args.config.as_deref().and_then(Path::file_stem);
+        match (&args.preset, stem) {
+            (None, Some(stem)) => stem.to_string_lossy().into_owned(),
+            _ => self.preset(args).into(),
+        }
+    }
+}
+
+/// Trains and judges.
+///
+/// # Errors
+/// When the request cannot be met, the images cannot be read, training fails or the disk refuses.
+pub fn run(trainer: Trainer, args: TrainingArgs) -> anyhow::Result<()> {
+    let device = Device::flex();
+    let (run, datasets) = if args.resume {
+        resume(trainer, &args)?
+    } else {
+        start(trainer, &args)?
+    };
+    let _lock = run.lock()?;
+    let logged = logged_verdicts(&run.metrics()?);
+    let judged = !logged.is_empty() && logged.len() == run.experiment().evaluation.probes.len();
+    if judged && run.is_finished()? {
+        note(&format!("run {} is finished already", run.path().display()));
+        return show(&run, &logged, args.json);
+    }
+    let datasets = match datasets {
+        Some(datasets) => datasets,
+        None => open_datasets(run.experiment(), args.data.as_deref())?,
+    };
+    if run.is_finished()? {
+        note(&format!(
+            "run {} has done all its epochs",
+            run.path().display()
+        ));
+    } else {
+        train_to_the_end(trainer, &run, &datasets, &device)?;
+    }
+    let verdicts = judge_run(&run, &datasets, &device)?;
+    log_recovery(&run, &datasets, &device)?;
+    report::write(&run, &datasets, &verdicts, &device)?;
+    show(&run, &verdicts, args.json)
+}
+
+/// Makes a new run.
+fn start(
+    trainer: Trainer,
+    args: &TrainingArgs,
+) -> anyhow::Result<(RunDirectory, Option<Datasets>)> {
+    let experiment = experiment_of(trainer, args)?;
+    (trainer.accepts)(&experiment)?;
+    if experiment.data.path.is_empty() {
+        let (command, preset) = (trainer.command, trainer.preset(args));
+        return Err(usage(format!(
+            "preset {preset} needs images: aet {command} DATA --preset {preset}"
+        )));
+    }
+    let name = match &args.name {
+        Some(name) => {
+            run_place::check_name(name)?;
+            let place = args.runs.runs.join(name);
+            if run_place::exists(&place) {
+                return Err(usage(format!(
+                    "run {} is there already; continue it with --resume or give another --name",
+                    place.display()
+                )));
+            }
+            name.clone()
+        }
+        None => run_place::next_free(&trainer.base_name(args), &args.runs.runs),
+    };
+    let datasets = open_datasets(&experiment, None)?;
+    let (images, batch) = (datasets.train.len(), experiment.training.batch_size);
+    if images < batch {
+        return Err(usage(format!(
+            "training.batch_size = {batch} is impossible: it has to be at most {images}, the number of training images"
+        )));
+    }
+    let started = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let info = RunInfo {
+        preset: trainer.preset(args).into(),
+        revision: REVISION.into(),
+        device: "cpu (flex)".into(),
+        started: started.as_secs(),
+        image_size: [datasets.train.height(), datasets.train.width()],
+    };
+    let run = RunDirectory::create(&args.runs.runs.join(name), &experiment, info)?;
+    Ok((run, Some(datasets)))
+}
+
+/// The experiment that the command line describes.
+fn experiment_of(trainer: Trainer, args: &TrainingArgs) -> anyhow::Result<Experiment> {
+    let mut changes = args.changes.clone();
+    if let Some(data) = &args.data {
+        changes.push(format!("data.path={}", Value::from(lasting_path(data)?)));
+    }
+    changes.extend(args.seed.map(|seed| format!("seed={seed}")));
+    changes.extend(
+        args.epochs
+            .map(|epochs| format!("training.epochs={epochs}")),
+    );
+    Request {
+        preset: trainer.preset(args),
+        config: args.config.as_deref(),
+        changes: &changes,
+    }
+    .resolve()
+}
+
+/// `data` so that it is found from any folder.
+fn lasting_path(data: &str) -> anyhow::Result<String> {
+    if data == "shapes" {
+        return Ok(data.into());
+    }
+    let path = std::path::absolute(data).with_context(|| format!("cannot read {data:?}"))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Opens the run to go on with.
+fn resume(
+    trainer: Trainer,
+    args: &TrainingArgs,
+) -> anyhow::Result<(RunDirectory, Option<Datasets>)> {
+    let runs = &args.runs.runs;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => {
+            let base = trainer.base_name(args);
+            run_place::newest(&base, runs).unwrap_or(base)
+        }
+    };
+    let run = run_place::open(&name, runs)?;
+    (trainer.accepts)(run.experiment())?;
+    Ok((run, None))
+}
+
+/// Decodes the images of `experiment`, from `data` if given.
+fn open_datasets(experiment: &Experiment, data: Option<&str>) -> anyhow::Result<Datasets> {
+    let mut config = experiment.data.clone();
+    if let Some(data) = data {
+        config.path = data.into();
+    }
+    let advance = Advance::new("reading images");
+    let workers = experiment.training.workers;
+    let datasets = Datasets::open(&config, experiment.seed, workers, &|done, total| {
+        advance.to(done, total);
+    })?;
+    Ok(datasets)
+}
+
+fn train_to_the_end(
+    trainer: Trainer,
+    run: &RunDirectory,
+    datasets: &Datasets,
+    device: &Device,
+) -> anyhow::Result<()> {
+    let experiment = run.experiment();
+    note(&format!(
+        "run {}: {} {} images of {}x{}, {}, {}",
+        run.path().display(),
+        datasets.train.len(),
+        datasets.format,
+        datasets.train.height(),
+        datasets.train.width(),
+        experiment.task(),
+        counted(experiment.training.epochs, "epoch"),
+    ));
+    let mut view = TrainingView::new(experiment.objective.items());
+    let watch = interrupt::watch();
+    let outcome = train(run, datasets, device, &mut |event| {
+        view.on(event);
+        if watch.is_asked_to_stop() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    drop(view);
+    if let Outcome::Finished(_) = outcome {
+        return Ok(());
+    }
+    let step = run.progress()?.unwrap_or_default().step;
+    bail!(
+        "stopped at step {step}; go on with {}",
+        resume_command(trainer, run)
+    );
+}
+
+/// The command that goes on with `run`.
+fn resume_command(trainer: Trainer, run: &RunDirectory) -> String {
+    let runs = run.path().parent().unwrap_or(Path::new("."));
+    let elsewhere = if runs == Path::new("runs") {
+        String::new()
+    } else {
+        format!(" --runs {}", runs.display())
+    };
+    let command = trainer.command;
+    format!("aet {command} --resume --name {}{elsewhere}", run.name())
+}
+
+/// Runs the experiment's probes on the trained and on a random encoder, and logs what they found.
+fn judge_run(
+    run: &RunDirectory,
+    datasets: &Datasets,
+    device: &Device,
+) -> anyhow::Result<Vec<Comparison>> {
+    let probes = &run.experiment().evaluation.probes;
+    if let Some(obstacle) = obstacle(&datasets.train, datasets.test.as_ref()) {
+        note(&format!("no probes: {obstacle}"));
+        return Ok(Vec::new());
+    }
+    let Some(test) = &datasets.test else {
+        return Ok(Vec::new());
+    };
+    let data = ProbeData::of(run.experiment(), &datasets.train, test);
+    let verdicts = judge(run, probes, &data, device)?;
+    log_verdicts(run, &verdicts)?;
+    Ok(verdicts)
+}
+
+/// Measures what is told of the target of the test images, and logs it.
+fn log_recovery(run: &RunDirectory, datasets: &Datasets, device: &Device) -> anyhow::Result<()> {
+    let Some(test) = &datasets.test else {
+        return Ok(());
+    };
+    let model = run.load_model(device)?;
+    if let Some(found) = recovery(&model, run.experiment(), test)? {
+        let step = run.progress()?.unwrap_or_default().step;
+        run.log(&json!({ "event": "recovery", "step": step, "result": &found }))?;
+    }
+    Ok(())
+}
+
+/// Prints the end of the run.
+fn show(run: &RunDirectory, verdicts: &[Comparison], json: bool) -> anyhow::Result<()> {
+    let metrics = run.metrics()?;
+    let last = metrics
+        .iter()
+        .rev()
+        .find(|record| record["event"] == "epoch");
+    let last = last.cloned().unwrap_or(Value::Null);
+    let recovered = logged_recovery(&metrics);
+    let (encoder, report) = (run.file("encoder.safetensors"), run.file("report.html"));
+    if json {
+        return print_json(&json!({
+            "run": run.path(),
+            "preset": run.info().preset,
+            "seed": run.experiment().seed,
+            "epochs": run.experiment().training.epochs,
+            "steps": last["step"],
+            "seconds": last["seconds"],
+            "train_loss": last["train_loss"],
+            "test_loss": last["test_loss"],
+            "metric": last["metric"],
+            "test_metric": last[format!("test_{}", last["metric"].as_str().unwrap_or("mse"))],
+            "recovery": recovered,
+            "probes": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+            "encoder": encoder,
+            "report": report,
+        }));
+    }
+    let mut text = String::new();
+    if !verdicts.is_empty() {
+        text.push_str(&format!(
+            "Test error after {} of pretraining, beside a random encoder\n\n{}\n",
+            counted(run.experiment().training.epochs, "epoch"),
+            verdict_table(verdicts)
+        ));
+    }
+    if let Some(recovered) = &recovered {
+        text.push_str(&format!("{}\n", recovery_text(recovered)));
+    }
+    let generator = run.file(GENERATOR_FILE);
+    if generator.exists() {
+        text.push_str(&format!("generator  {}\n", generator.display()));
+    }
+    text.push_str(&format!(
+        "encoder  {}\nreport   {}",
+        encoder.display(),
+        report.display()
+    ));
+    print(&text)
+}
