@@ -21,15 +21,11 @@ pub struct Model {
 /// pixels).
 pub fn fresh_model(experiment: &Experiment, image_size: [usize; 2], device: &Device) -> Model {
     let encoder = experiment.backbone.init(experiment.seed, device);
-    let normalisation = &experiment.data.normalisation;
     let task = Task {
         family: &experiment.transformation,
         image_size,
         channels: encoder.last_tap().channels,
-        fill: std::array::from_fn(|channel| {
-            let value = f32::from(experiment.warp.fill[channel]) / 255.0;
-            (value - normalisation.mean[channel]) / normalisation.std[channel]
-        }),
+        framing: experiment.framing(image_size),
     };
     let objective = experiment.objective.init(&task, experiment.seed, device);
     with_stable_ids(Model { encoder, objective })

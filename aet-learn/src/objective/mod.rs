@@ -30,6 +30,7 @@ pub use siamese::global_average;
 
 use crate::backbone::Encoder;
 use crate::batch::Batch;
+use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::ConfigError;
 
@@ -89,8 +90,8 @@ pub struct Task<'a> {
     pub image_size: [usize; 2],
     /// Channels of the features that the decoder reads.
     pub channels: usize,
-    /// The normalised colour of what transformations read from outside an image.
-    pub fill: [f32; 3],
+    /// What becomes of what transformations read from outside an image.
+    pub framing: Framing,
 }
 
 /// What the configuration of an objective answers for.
@@ -119,6 +120,12 @@ trait Pretext {
         "images"
     }
 
+    /// The families that views are made by, in their order; none where there are no transformed
+    /// copies, and `warp` plays no part.
+    fn families<'a>(&'a self, _experiment: &'a Experiment) -> Vec<&'a Family> {
+        Vec::new()
+    }
+
     /// What becomes of an item, augmented by `augment`.
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline>;
 
@@ -136,6 +143,9 @@ trait Decoder {
 
     /// What the decoder answers.
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2>;
+
+    /// Treats borders in another way from here on; nothing where there are none.
+    fn set_framing(&mut self, _framing: Framing) {}
 }
 
 /// The figure, beside its loss, that says how well an objective does on images that it did not learn
@@ -253,6 +263,12 @@ impl Experiment {
         self.objective.pretext().pipeline(self, Augment::none())
     }
 
+    /// The families that transformed copies are made by, in the order of the views; none where the
+    /// objective has no such copies, and `warp` plays no part.
+    pub fn families(&self) -> Vec<&Family> {
+        self.objective.pretext().families(self)
+    }
+
     /// What the encoder has to tell, in a few words, such as `projective transformations`.
     pub fn task(&self) -> String {
         self.objective.pretext().task(self)
@@ -301,6 +317,22 @@ impl Objective {
             Self::Aed(aed) => aed,
             Self::RotNet(rotnet) => rotnet,
         }
+    }
+
+    fn decoder_mut(&mut self) -> &mut dyn Decoder {
+        match self {
+            Self::Aet(aet) => aet,
+            Self::Avt(avt) => avt,
+            Self::Ensemble(ensemble) => ensemble,
+            Self::Aed(aed) => aed,
+            Self::RotNet(rotnet) => rotnet,
+        }
+    }
+
+    /// The same with borders treated in another way than it was trained with.
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.decoder_mut().set_framing(framing);
+        self
     }
 
     /// The loss of a batch; on an autodiff device it can be differentiated.
