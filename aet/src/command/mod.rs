@@ -11,6 +11,7 @@ mod list;
 mod pretrain;
 mod probe;
 mod protocol;
+mod shortcuts;
 mod table;
 
 use std::path::PathBuf;
