@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             horizontal_flip: true,
         },
         family: Family::default_of("projective")?,
-        fill: [128; 3],
+        border: [128; 3].into(),
         normalisation: Normalisation::default(),
     });
     // The first batch is not timed: it pays for the memory that the others use again.
@@ -124,7 +124,7 @@ fn stages(set: &ImageSet, pairs: &PairPipeline) {
         let map = &maps[index]
             .source_from_output()
             .unwrap_or(Homography::IDENTITY);
-        warp_into(set.image(index), map, warped.view_mut(), pairs.fill);
+        warp_into(set.image(index), map, warped.view_mut(), [128; 3]);
         black_box(&mut warped);
     });
     time("normalise", &mut |index| {

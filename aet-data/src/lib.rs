@@ -27,7 +27,7 @@
 //! let pairs = Arc::new(PairPipeline {
 //!     augment: Augment { crop_padding: 4, horizontal_flip: true },
 //!     family: Family::default_of("projective")?,
-//!     fill: [0; 3],
+//!     border: [0; 3].into(),
 //!     normalisation: Normalisation::default(),
 //! });
 //! let plan = EpochPlan {
@@ -64,8 +64,8 @@ pub use error::DataError;
 pub use loader::{EpochBatches, EpochPlan, Loader, Order, Recycler, steps_per_epoch};
 pub use normalise::Normalisation;
 pub use pipeline::{
-    EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline, QuarterTurnPipeline,
-    RebuildPipeline, ViewPipeline,
+    Alteration, AlteredPipeline, EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline,
+    QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
 };
 pub use source::{
     FORMATS, Location, Payload, RawSample, ShapesConfig, Source, Split, hold_out, open,

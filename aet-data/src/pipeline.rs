@@ -1,11 +1,13 @@
 //! What becomes of one item of a set: [`ItemPipeline`], and one implementation for each kind of
 //! views that a pretext task asks for.
 
+mod altered;
 mod rebuild;
 mod turns;
 
-use aet_geometry::{Family, RgbImage, RgbView, TransformationFamily};
+use aet_geometry::{Border, Family, RgbImage, RgbView, TransformationFamily};
 
+pub use altered::{Alteration, AlteredPipeline};
 pub use rebuild::RebuildPipeline;
 pub use turns::QuarterTurnPipeline;
 
@@ -95,8 +97,8 @@ pub struct PairPipeline {
     pub augment: Augment,
     /// What t is sampled from.
     pub family: Family,
-    /// Colour of what t reads from outside the image.
-    pub fill: [u8; 3],
+    /// What t reads from outside the image.
+    pub border: Border,
     /// Applied to both views.
     pub normalisation: Normalisation,
 }
@@ -120,7 +122,7 @@ impl ItemPipeline for PairPipeline {
         let copies = Copies {
             augment: &self.augment,
             families: std::slice::from_ref(&self.family),
-            fill: self.fill,
+            border: self.border,
             normalisation: &self.normalisation,
         };
         copies.make(image, context, views, target);
@@ -135,8 +137,8 @@ pub struct EnsemblePipeline {
     pub augment: Augment,
     /// What the transformations are sampled from, one each.
     pub families: Vec<Family>,
-    /// Colour of what they read from outside the image.
-    pub fill: [u8; 3],
+    /// What they read from outside the image.
+    pub border: Border,
     /// Applied to all views.
     pub normalisation: Normalisation,
 }
@@ -161,7 +163,7 @@ impl ItemPipeline for EnsemblePipeline {
         let copies = Copies {
             augment: &self.augment,
             families: &self.families,
-            fill: self.fill,
+            border: self.border,
             normalisation: &self.normalisation,
         };
         copies.make(image, context, views, target);
@@ -172,7 +174,7 @@ impl ItemPipeline for EnsemblePipeline {
 struct Copies<'a> {
     augment: &'a Augment,
     families: &'a [Family],
-    fill: [u8; 3],
+    border: Border,
     normalisation: &'a Normalisation,
 }
 
@@ -201,7 +203,7 @@ impl Copies<'_> {
         for (family, view) in self.families.iter().zip(&mut views[1..]) {
             let sampled = family.sample(&mut transform_rng, height, width);
             let transformation = &sampled.transformation;
-            transformation.apply_into(original, warped.view_mut(), self.fill.into());
+            transformation.apply_into(original, warped.view_mut(), self.border);
             normaliser.apply_into(warped.view(), view);
             let (own, others) = rest.split_at_mut(sampled.target.len());
             own.copy_from_slice(&sampled.target);

@@ -41,7 +41,7 @@ fn pairs(kind: &str) -> PairPipeline {
             horizontal_flip: true,
         },
         family: Family::default_of(kind).unwrap(),
-        fill: [9, 8, 7],
+        border: [9, 8, 7].into(),
         normalisation: Normalisation::default(),
     }
 }
@@ -133,7 +133,9 @@ fn a_pair_is_the_augmented_image_and_its_warp() {
                 .apply_into(set.image(index), &mut rng, original.view_mut());
             let mut rng = generator(11, 3, index as u64, Purpose::Transform);
             let sampled = pipeline.family.sample(&mut rng, 8, 8);
-            let warped = sampled.transformation.apply(original.view(), pipeline.fill);
+            let warped = sampled
+                .transformation
+                .apply(original.view(), pipeline.border);
             for (view, image) in [original, warped].iter().enumerate() {
                 let mut expected = vec![0.0; 192];
                 normaliser.apply_into(image.view(), &mut expected);

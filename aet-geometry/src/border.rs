@@ -1,18 +1,18 @@
 //! What a warp reads from outside an image.
 
 use crate::homography::Homography;
-use crate::image::{RgbImage, RgbView, RgbViewMut};
-use crate::warp::warp_into;
+use crate::image::{RgbView, RgbViewMut};
+use crate::warp::{warp_into, warp_mirrored_into};
 
-/// The grey that is read where even the mirrored image ends.
-const BEYOND: [u8; 3] = [128; 3];
+/// The grey of what is read from nowhere: on or behind a horizon, where there is no place to mirror.
+const NOWHERE: [u8; 3] = [128; 3];
 
 /// What a warp reads from outside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
     /// One colour, as released. Its outline tells where the image went.
     Fill([u8; 3]),
-    /// The image mirrored at its sides, once in every direction; grey beyond that.
+    /// The image mirrored at its sides, again and again; grey on and behind a horizon.
     Reflect,
 }
 
@@ -27,12 +27,7 @@ impl Border {
     pub(crate) fn warp_into(self, source: RgbView<'_>, map: &Homography, output: RgbViewMut<'_>) {
         match self {
             Self::Fill(colour) => warp_into(source, map, output, colour),
-            Self::Reflect => {
-                let (height, width) = (source.height(), source.width());
-                let middle = Homography::translation(width as f64, height as f64);
-                let around = mirrored(source);
-                warp_into(around.view(), &middle.compose(map), output, BEYOND);
-            }
+            Self::Reflect => warp_mirrored_into(source, map, output, NOWHERE),
         }
     }
 
@@ -44,43 +39,24 @@ impl Border {
         match self {
             _ if inside(x, y) => Ok([x, y]),
             Self::Fill(colour) => Err(colour),
+            Self::Reflect if !(x.is_finite() && y.is_finite()) => Err(NOWHERE),
             Self::Reflect => {
-                let fold = |value: f32, side: f32| match value {
-                    low if low < 0.0 => -low,
-                    high if high >= side => (2.0 * side - high).min(side * (1.0 - f32::EPSILON)),
-                    within => within,
-                };
-                let (x, y) = (fold(x, width), fold(y, height));
-                if inside(x, y) {
-                    Ok([x, y])
-                } else {
-                    Err(BEYOND)
-                }
+                let [x, y] = [(x, width), (y, height)]
+                    .map(|(at, side)| mirrored(f64::from(at), f64::from(side)) as f32);
+                Ok([x, y])
             }
         }
     }
 }
 
-/// Three by three images, the middle one as it is and those around it mirrored at its sides.
-fn mirrored(source: RgbView<'_>) -> RgbImage {
-    let (height, width) = (source.height(), source.width());
-    let fold = |at: usize, side: usize| match at / side {
-        0 => side - 1 - at,
-        1 => at - side,
-        _ => 3 * side - 1 - at,
-    };
-    let mut around = RgbImage::filled(3 * height, 3 * width, [0; 3]);
-    let line = 3 * 3 * width;
-    if line == 0 {
-        return around;
+/// Where between 0 and `side` the position `at` comes to lie when the axis is folded at both.
+pub(crate) fn mirrored(at: f64, side: f64) -> f64 {
+    if (0.0..side).contains(&at) {
+        return at;
     }
-    for (row, pixels) in around.pixels_mut().chunks_exact_mut(line).enumerate() {
-        let from = fold(row, height);
-        for (column, pixel) in pixels.chunks_exact_mut(3).enumerate() {
-            pixel.copy_from_slice(&source.pixel(from, fold(column, width)));
-        }
-    }
-    around
+    let there_and_back = 2.0 * side;
+    let along = at - there_and_back * (at / there_and_back).floor();
+    (side - (along - side).abs()).clamp(0.0, side)
 }
 
 #[cfg(test)]
@@ -88,6 +64,7 @@ fn mirrored(source: RgbView<'_>) -> RgbImage {
 mod tests {
     use super::*;
     use crate::field::Field;
+    use crate::image::RgbImage;
     use crate::transformation::{Step, Transformation};
 
     fn picture() -> RgbImage {
@@ -109,10 +86,30 @@ mod tests {
     }
 
     #[test]
-    fn beyond_one_reflection_there_is_grey() {
+    fn what_lies_beyond_the_mirrored_image_is_mirrored_again() {
+        let image = picture();
+        // Nine to the right on a width of 4: the first column is read from -8.5, one period on.
         let far = Transformation::from(Homography::translation(-9.0, 0.0));
-        let moved = far.apply(picture().view(), Border::Reflect);
-        assert_eq!(moved.pixel(1, 0), BEYOND);
+        let moved = far.apply(image.view(), Border::Reflect);
+        for (column, from) in [(0, 0), (1, 0), (2, 1), (3, 2)] {
+            assert_eq!(moved.pixel(1, column), image.pixel(1, from), "{column}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_behind_a_horizon_is_grey_and_the_inside_as_with_a_fill() {
+        let image = picture();
+        let map = Homography::from_rows([[1.0, 0.1, 0.3], [0.0, 1.0, 0.0], [-0.4, 0.0, 1.0]]);
+        let by_map = Transformation::from(map);
+        let reflected = by_map.apply(image.view(), Border::Reflect);
+        assert_eq!(reflected.pixel(0, 3), NOWHERE);
+        let filled = by_map.apply(image.view(), [0; 3]);
+        let inside = by_map.reads_inside(3, 4);
+        assert!(inside.contains(&true) && inside.contains(&false));
+        for (at, inside) in inside.into_iter().enumerate() {
+            let same = reflected.pixel(at / 4, at % 4) == filled.pixel(at / 4, at % 4);
+            assert!(same || !inside, "{at}");
+        }
     }
 
     #[test]

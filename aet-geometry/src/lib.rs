@@ -22,6 +22,7 @@ pub mod scalar;
 pub mod spline;
 pub mod transformation;
 pub mod warp;
+pub mod window;
 
 pub use border::Border;
 pub use colour_map::ColourMap;
@@ -38,3 +39,4 @@ pub use scalar::Scalar;
 pub use spline::SplineBasis;
 pub use transformation::{Step, Transformation};
 pub use warp::{warp, warp_into};
+pub use window::{Window, WindowFit};

@@ -80,6 +80,20 @@ impl Transformation {
         Some(whole)
     }
 
+    /// Whether each pixel of a transformed image of `height` x `width` pixels is read from inside the
+    /// image alone, row by row. Only steps that move points count: colours, blurs and filters read
+    /// nothing from outside.
+    pub fn reads_inside(&self, height: usize, width: usize) -> Vec<bool> {
+        let mut seen = RgbImage::filled(height, width, [255; 3]);
+        let moving = |step: &&Step| matches!(step, Step::Warp(_) | Step::Field(_));
+        for step in self.steps.iter().filter(moving) {
+            let before = seen.clone();
+            step.apply(before.view(), &mut seen.view_mut(), Border::Fill([0; 3]));
+        }
+        let pixels = seen.pixels().chunks_exact(3);
+        pixels.map(|pixel| pixel[0] == 255).collect()
+    }
+
     /// `source` transformed, in its size; `border` is what warps read from outside, a colour or
     /// another [`Border`].
     pub fn apply(&self, source: RgbView<'_>, border: impl Into<Border>) -> RgbImage {
@@ -163,5 +177,18 @@ mod tests {
         // Shifted right and turned round: the first pixel of the source is the fourth from the end.
         let moved = all.source_from_output().unwrap().apply([3.5, 3.5]).unwrap();
         assert!((moved[0] - 0.5).abs() < 1e-9 && (moved[1] - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_pixel_reads_inside_where_no_step_that_moves_takes_it_out() {
+        let mut all = Transformation::from(ColourMap::brightness(0.1));
+        all.then(Homography::translation(-2.0, 1.0).into());
+        all.then(Step::Blur { sigma_px: 1.5 }.into());
+        let inside = all.reads_inside(4, 6);
+        for (at, inside) in inside.into_iter().enumerate() {
+            assert_eq!(inside, at / 6 < 3 && at % 6 >= 2, "{at}");
+        }
+        let grey = Transformation::from(ColourMap::contrast(0.2));
+        assert!(grey.reads_inside(4, 6).into_iter().all(|inside| inside));
     }
 }

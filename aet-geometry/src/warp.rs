@@ -85,6 +85,23 @@ pub fn warp_into(
     portable::warp(source, &map, output, fill);
 }
 
+/// As [`warp_into`], with the source mirrored at its sides, again and again, where it is read from
+/// outside; what is read from nowhere (on or behind the horizon, or a position that is not finite)
+/// is `nowhere`.
+pub(crate) fn warp_mirrored_into(
+    source: RgbView<'_>,
+    source_from_output: &Homography,
+    mut output: RgbViewMut<'_>,
+    nowhere: [u8; 3],
+) {
+    if source.pixels().is_empty() || output.pixels().is_empty() {
+        portable::fill_all(output.pixels_mut(), nowhere);
+        return;
+    }
+    let map = Map::new(source, source_from_output, &output);
+    portable::warp_mirrored(source, &map, output, nowhere);
+}
+
 /// The map in the form that the inner loops take, with the bounds that go with the source.
 #[derive(Debug, Clone, Copy)]
 struct Map {

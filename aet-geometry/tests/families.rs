@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use aet_geometry::{
-    Compose, Family, FamilyError, Homography, Projective, RgbImage, Rotation, Step,
+    Compose, Family, FamilyError, Homography, Projective, RgbImage, Rotation, Scaling, Step,
     TransformationFamily, Translation,
 };
 use proptest::prelude::*;
@@ -44,6 +44,25 @@ fn assert_same(a: &Homography, b: &Homography, size: [usize; 2], within: f64) {
             "{a:?} and {b:?} at {point:?}"
         );
     }
+}
+
+#[test]
+fn the_target_of_the_identity_stands_for_what_changes_nothing() {
+    let value = |i: usize| (i * 37 % 251) as u8;
+    let image = RgbImage::new(24, 40, (0..24 * 40 * 3).map(value).collect()).unwrap();
+    for family in families() {
+        let Some(target) = family.identity_target([24, 40]) else {
+            assert!(family.surrogate().is_some(), "{}", family.name());
+            continue;
+        };
+        let same = family.transformation(&target, 24, 40).unwrap();
+        let changed = same.apply(image.view(), [0; 3]);
+        for (found, expected) in changed.pixels().iter().zip(image.pixels()) {
+            assert!(found.abs_diff(*expected) <= 1, "{}", family.name());
+        }
+    }
+    let larger = Family::Scaling(Scaling { scale: [1.1, 1.5] });
+    assert_eq!(larger.identity_target([24, 40]), None);
 }
 
 proptest! {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::backbone::{BackboneConfig, find_tap};
+use crate::border::BorderMode;
 use crate::error::ConfigError;
 use crate::objective::ObjectiveConfig;
 use crate::optim::OptimizerConfig;
@@ -94,13 +95,20 @@ impl Default for DataConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WarpConfig {
-    /// Colour of output pixels that no source pixel falls on.
+    /// What comes where a transformation reads from outside the image: `fill`, one colour; `reflect`,
+    /// the image mirrored; or `crop`, where the encoder is shown only the centred part of both views
+    /// that is read from inside. Objectives that transform nothing by families ignore it.
+    pub border: BorderMode,
+    /// The colour, where `border = "fill"`.
     pub fill: [u8; 3],
 }
 
 impl Default for WarpConfig {
     fn default() -> Self {
-        Self { fill: [128; 3] }
+        Self {
+            border: BorderMode::Fill,
+            fill: [128; 3],
+        }
     }
 }
 

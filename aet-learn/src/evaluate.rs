@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order};
+use aet_data::{EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order};
 use burn::module::Module;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::state::host_values;
 pub const EVALUATION_EPOCH: u64 = u64::MAX;
 
 /// Images evaluated at a time.
-const BATCH_SIZE: usize = 250;
+pub(crate) const BATCH_SIZE: usize = 250;
 
 /// How well the pretext task is done on a set.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,15 +77,28 @@ pub fn pretext_loss(
     experiment: &Experiment,
     images: &Arc<ImageSet>,
 ) -> Result<PretextLoss, LearnError> {
-    let model = model.valid();
     let yardstick = experiment.objective.yardstick();
+    let batches = evaluation_batches(experiment, images, BATCH_SIZE)?;
+    Ok(loss_over(model, yardstick, batches, |batch| batch))
+}
+
+/// The loss of `model`, frozen, on batches that `change` makes something else of on the device.
+pub(crate) fn loss_over(
+    model: &Model,
+    yardstick: Yardstick,
+    batches: impl Iterator<Item = HostBatch>,
+    mut change: impl FnMut(Batch) -> Batch,
+) -> PretextLoss {
+    let model = model.valid();
+    let mut count = 0.0;
     let mut loss = 0.0;
     let mut parts: Vec<(&'static str, f64)> = Vec::new();
     let mut moments = Moments::default();
-    for batch in evaluation_batches(experiment, images, BATCH_SIZE)? {
+    for batch in batches {
         moments.follow(yardstick.trivial, &batch);
-        let batch = Batch::from_host(batch, &model.encoder.device());
+        let batch = change(Batch::from_host(batch, &model.encoder.device()));
         let rows = batch.len() as f64;
+        count += rows;
         let output = model.objective.loss(&model.encoder, &batch);
         loss += rows * f64::from(output.loss.into_scalar::<f32>());
         for (name, value) in output.parts {
@@ -96,7 +109,7 @@ pub fn pretext_loss(
             }
         }
     }
-    let count = images.len().max(1) as f64;
+    let count = f64::max(count, 1.0);
     let (trivial_metric, trivial_loss) = match yardstick.trivial {
         Trivial::MeanTarget => (moments.mean_variance(), None),
         // The mean image takes no code, which diverges from nothing.
@@ -105,7 +118,7 @@ pub fn pretext_loss(
         Trivial::Identity => (1.0, None),
         Trivial::Still(axes) => (1.0 / axes as f64, None),
     };
-    Ok(PretextLoss {
+    PretextLoss {
         loss: loss / count,
         parts: (parts.into_iter())
             .map(|(name, sum)| (name, sum / count))
@@ -113,7 +126,7 @@ pub fn pretext_loss(
         yardstick,
         trivial_metric,
         trivial_loss,
-    })
+    }
 }
 
 /// Batches of `images` in order, without augmentation, with the random choices of evaluation.
@@ -124,9 +137,20 @@ pub fn evaluation_batches(
     experiment: &Experiment,
     images: &Arc<ImageSet>,
     batch_size: usize,
-) -> Result<impl Iterator<Item = HostBatch>, LearnError> {
+) -> Result<EpochBatches, LearnError> {
     let size = [images.height(), images.width()];
     experiment.objective.check_image_size(size)?;
+    let pipeline = experiment.evaluation_pipeline();
+    batches_of(pipeline, experiment, images, batch_size)
+}
+
+/// As [`evaluation_batches`], by any `pipeline`.
+pub(crate) fn batches_of(
+    pipeline: Arc<dyn ItemPipeline>,
+    experiment: &Experiment,
+    images: &Arc<ImageSet>,
+    batch_size: usize,
+) -> Result<EpochBatches, LearnError> {
     let plan = EpochPlan {
         seed: experiment.seed,
         epoch: EVALUATION_EPOCH,
@@ -136,7 +160,6 @@ pub fn evaluation_batches(
         first_step: 0,
     };
     let workers = experiment.training.workers;
-    let pipeline = experiment.evaluation_pipeline();
     Ok(Loader::epoch(Arc::clone(images), pipeline, plan, workers)?)
 }
 

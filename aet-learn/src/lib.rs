@@ -7,6 +7,7 @@
 
 pub mod backbone;
 pub mod batch;
+pub mod border;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -25,6 +26,7 @@ pub mod protocol;
 pub mod recovery;
 pub mod run_dir;
 pub mod schedule;
+pub mod shortcuts;
 pub mod state;
 pub mod statistics;
 pub mod train;

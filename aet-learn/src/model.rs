@@ -29,16 +29,12 @@ pub fn fresh_model(
     device: &Device,
 ) -> Result<Model, LearnError> {
     let encoder = experiment.backbone.init(experiment.seed, device);
-    let normalisation = &experiment.data.normalisation;
     let task = Task {
         family: &experiment.transformation,
         image_size,
         channels: encoder.last_tap().channels,
-        normalisation,
-        fill: std::array::from_fn(|channel| {
-            let value = f32::from(experiment.warp.fill[channel]) / 255.0;
-            (value - normalisation.mean[channel]) / normalisation.std[channel]
-        }),
+        normalisation: &experiment.data.normalisation,
+        framing: experiment.framing(image_size),
     };
     let objective = experiment.objective.init(&task, experiment.seed, device)?;
     Ok(with_stable_ids(Model { encoder, objective }))

@@ -58,11 +58,12 @@ impl RunDirectory {
     /// Makes the folder `path` for a new run.
     ///
     /// # Errors
-    /// When there is a run in it already, its encoder or objective cannot take images of that size,
-    /// or the disk refuses.
+    /// When there is a run in it already, its encoder or objective cannot take images of that size or
+    /// the window of them, or the disk refuses.
     pub fn create(path: &Path, experiment: &Experiment, info: RunInfo) -> Result<Self, LearnError> {
         experiment.backbone.check_image_size(info.image_size)?;
         experiment.objective.check_image_size(info.image_size)?;
+        experiment.check_window(info.image_size)?;
         let run = Self {
             path: path.to_path_buf(),
             info,

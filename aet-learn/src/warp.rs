@@ -2,31 +2,42 @@
 //! the image of an estimated transformation with that of the true one (AET, section 3.4: the
 //! expected distance of non-parametric transformations).
 //!
-//! The forward pass differs from [`aet_geometry::warp()`] in one thing: that one ends at the border of
-//! the image sharply, this one within half a pixel, as `grid_sample` with zeros outside does, so that
-//! a border that moves has a gradient.
+//! The forward pass differs from [`aet_geometry::warp()`] in one thing: where a colour comes from
+//! outside, that one ends at the border of the image sharply, this one within half a pixel, as
+//! `grid_sample` with zeros outside does, so that a border that moves has a gradient.
 
 use aet_geometry::{Family, SplineBasis, TransformationFamily};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{Tensor, TensorData};
 
+use crate::border::Outside;
 use crate::matrix::{Column, HORIZON, pixel_matrix};
 
 /// Images `[batch, channels, height, width]` warped by the transformations that normalised targets
-/// `[batch, target length]` stand for, bilinearly; `fill`, `[1, channels, 1, 1]`, comes where they
-/// are read from outside. Gradients flow to images and targets.
+/// `[batch, target length]` stand for, bilinearly; `outside` is what they read from outside, of three
+/// channels if it is a colour. Gradients flow to images and targets.
 pub fn warp_batch(
     family: &Family,
     images: Tensor<4>,
     target: Tensor<2>,
-    fill: Tensor<4>,
+    outside: Outside,
 ) -> Tensor<4> {
     let [_, _, height, width] = images.dims();
     let grid = sampling_grid(family, target, [height, width]);
-    let options = GridSampleOptions::new(InterpolateMode::Bilinear)
-        .with_padding_mode(GridSamplePaddingMode::Zeros)
-        .with_align_corners(false);
-    (images - fill.clone()).grid_sample_2d(grid, options) + fill
+    let options = GridSampleOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
+    match outside {
+        Outside::Fill(colour) => {
+            let colour = TensorData::new(colour.to_vec(), [1, 3, 1, 1]);
+            let fill = Tensor::<4>::from_data(colour, &images.device());
+            let options = options.with_padding_mode(GridSamplePaddingMode::Zeros);
+            (images - fill.clone()).grid_sample_2d(grid, options) + fill
+        }
+        // Folds the axes at the sides of the image, as the host does.
+        Outside::Reflect => {
+            let options = options.with_padding_mode(GridSamplePaddingMode::Reflection);
+            images.grid_sample_2d(grid, options)
+        }
+    }
 }
 
 /// Where each pixel of the transformed image is read from, in coordinates that span [-1, 1] over
@@ -131,7 +142,7 @@ mod tests {
         for family in moving() {
             let mut rng = generator(6, 0, 2, Purpose::Transform);
             let sampled = family.sample(&mut rng, SIZE[0], SIZE[1]);
-            let fill = Tensor::full([1, 3, 1, 1], 128.0 / 255.0, &device);
+            let fill = Outside::Fill([128.0 / 255.0; 3]);
             let target = targets(&sampled.target, &device);
             let found = host_values(warp_batch(&family, tensor(&image, &device), target, fill));
             let host = sampled.transformation.apply(image.view(), [128; 3]);
@@ -153,21 +164,46 @@ mod tests {
     }
 
     #[test]
+    fn a_mirrored_border_is_the_same_on_device_and_host_everywhere() {
+        let device = Device::flex();
+        let image = smooth();
+        let kinds = ["affine", "projective", "translation", "thin-plate"];
+        // A range so wide that the image is mirrored more than once.
+        let wide = r#"{ "kind": "scaling", "scale": [0.2, 0.25] }"#;
+        let families = kinds.map(|kind| Family::default_of(kind).unwrap());
+        let wide = serde_json::from_str::<Family>(wide).unwrap();
+        for (draw, family) in families.iter().chain([&wide]).enumerate() {
+            let mut rng = generator(6, 0, draw as u64, Purpose::Transform);
+            let sampled = family.sample(&mut rng, SIZE[0], SIZE[1]);
+            let inside = sampled.transformation.reads_inside(SIZE[0], SIZE[1]);
+            assert!(inside.contains(&false), "{}", family.name());
+            let target = targets(&sampled.target, &device);
+            let images = tensor(&image, &device);
+            let found = host_values(warp_batch(family, images, target, Outside::Reflect));
+            let host = (sampled.transformation).apply(image.view(), aet_geometry::Border::Reflect);
+            for (found, expected) in found.iter().zip(host_values(tensor(&host, &device))) {
+                let off = (found - expected).abs();
+                assert!(off < 2.0 / 255.0, "{}: {found} {expected}", family.name());
+            }
+        }
+    }
+
+    #[test]
     fn gradients_are_those_of_central_differences_on_an_image_that_is_not_square() {
         let device = Device::flex().autodiff();
         let image = tensor(&smooth(), &device);
-        let fill = || Tensor::full([1, 3, 1, 1], 0.5, &device);
         let weights = (image.clone() * 7.0).sin();
-        let value = |family: &Family, target: &[f32]| -> f64 {
-            let warped = warp_batch(family, image.clone(), targets(target, &device), fill());
+        let value = |family: &Family, target: &[f32], outside: Outside| -> f64 {
+            let warped = warp_batch(family, image.clone(), targets(target, &device), outside);
             let sum = host_values((warped * weights.clone()).reshape([-1]));
             sum.iter().map(|v| f64::from(*v)).sum()
         };
-        for family in moving() {
+        let outsides = [Outside::Fill([0.5; 3]), Outside::Reflect];
+        for (family, outside) in moving().flat_map(|f| outsides.map(|o| (f.clone(), o))) {
             let mut rng = generator(8, 0, 3, Purpose::Transform);
             let target = family.sample(&mut rng, SIZE[0], SIZE[1]).target;
             let leaf = targets(&target, &device).require_grad();
-            let warped = warp_batch(&family, image.clone(), leaf.clone(), fill());
+            let warped = warp_batch(&family, image.clone(), leaf.clone(), outside);
             let gradients = (warped * weights.clone()).sum().backward();
             let found = host_values(leaf.grad(&gradients).unwrap());
             let step = 2e-3;
@@ -176,7 +212,7 @@ mod tests {
                     let at = |by: f32| {
                         let mut moved = target.clone();
                         moved[index] += by;
-                        value(&family, &moved)
+                        value(&family, &moved, outside)
                     };
                     (at(step) - at(-step)) / f64::from(2.0 * step)
                 })

@@ -244,11 +244,12 @@ fn gradients_of_every_decoder_are_the_slopes_of_its_loss() {
                 }
                 loss_of(&weights)
             };
-            // Interpolation and absolute values have kinks that a step passes.
-            let kinked = ["image", "elastic", "lgan"];
-            let (by, allowed) = match kinked.iter().any(|kind| text.contains(kind)) {
-                true => (0.001, 0.1),
-                false => (0.005, 0.03),
+            // Interpolation and absolute values have kinks that a step passes; those of a generator
+            // with random weights are dense.
+            let (by, allowed) = match text {
+                _ if text.contains("image") || text.contains("elastic") => (0.001, 0.1),
+                _ if text.contains("lgan") => (0.0003, 0.1),
+                _ => (0.005, 0.03),
             };
             // No further than what changes the loss by a five-hundredth.
             let by = f64::min(by, 0.002 * figures(&fresh, &batch).0 / length);

@@ -10,6 +10,7 @@ use aet_geometry::Family;
 use aet_learn::Device;
 use aet_learn::backbone::{BackboneConfig, NinConfig};
 use aet_learn::batch::Batch;
+use aet_learn::border::Framing;
 use aet_learn::model::Model;
 use aet_learn::objective::{AetConfig, Objective, ObjectiveConfig, Reduction, Task};
 use aet_learn::optim::{self, SgdConfig};
@@ -62,7 +63,7 @@ fn model(fixture: &NamedTensors, affine: bool, device: &Device) -> Model {
         family: &family,
         image_size: [32, 32],
         channels: encoder.last_tap().channels,
-        fill: [0.0; 3],
+        framing: Framing::filled([0.0; 3]),
     };
     let objective = ObjectiveConfig::Aet(AetConfig {
         reduction: Reduction::HalfSum,

@@ -87,6 +87,17 @@ fn tasks_that_cannot_be_set_on_the_images_are_refused() {
         &["square", "[32, 40]"],
     );
     assert_says(
+        &[
+            "pretrain",
+            "--set=warp.border=crop",
+            "--set=transformation={kind='translation',translation=0.9}",
+        ],
+        &["warp.border", "\"crop\"", "reflect"],
+    );
+    assert_says(&["pretrain", "--set=warp.border=wrap"], &["wrap", "crop"]);
+    assert_says(&["inspect", "shapes", "--shortcuts"], &["--run"]);
+    assert_says(&["inspect", "shapes", "--count=401"], &["401", "400"]);
+    assert_says(
         &["pretrain", "--set=objective={kind='aed',noise=2.0}"],
         &["objective.noise = 2", "0 to 1"],
     );

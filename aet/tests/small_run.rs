@@ -121,6 +121,14 @@ fn other_objectives_run_to_their_report_and_pictures() {
         assert!(with_model[figure].as_f64().unwrap() >= 0.0, "{with_model}");
         let drawn = image::open(folder.path().join(&out)).unwrap();
         assert!(drawn.width() >= 500 && drawn.height() > 400, "{drawn:?}");
+        if ["aed", "rotnet"]
+            .iter()
+            .any(|kind| objective[0].contains(kind))
+        {
+            let arguments = ["inspect", "shapes", "--shortcuts", "--run", name];
+            let refused = aet(folder.path(), &arguments);
+            assert_eq!(refused.status.code(), Some(2), "{name}");
+        }
         let without = json(folder.path(), &[&picture[..], objective].concat());
         assert!(without[figure].is_null(), "{without}");
         image::open(folder.path().join(&out)).unwrap();
@@ -271,6 +279,61 @@ fn trained_and_random_embeddings_differ() {
     let random = embed(&["--random"], "random.parquet");
     assert_eq!(trained[0].column(1), random[0].column(1));
     assert_ne!(trained[0].column(2), random[0].column(2));
+}
+
+#[test]
+fn a_run_with_cropped_borders_says_what_its_encoder_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let crop = "--set=warp.border=crop";
+    let arguments = [SMALL, &["--epochs", "1", "--name", "crop", crop]].concat();
+    let output = aet(folder.path(), &arguments);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("the middle 20x20 of 32x32 px"), "{log}");
+    let page = std::fs::read_to_string(folder.path().join("runs/crop/report.html")).unwrap();
+    assert!(page.contains("the encoder shown the middle 20x20 px"));
+    let picture = ["inspect", "shapes", "--run", "crop", "--json"];
+    let drawn = json(folder.path(), &picture);
+    assert!(drawn["median_corner_error_px"].as_f64().unwrap() > 0.0);
+    let table = [
+        "inspect",
+        "shapes",
+        "--shortcuts",
+        "--run",
+        "crop",
+        "--json",
+    ];
+    let table = json(folder.path(), &[&table[..], &["--count", "30"]].concat());
+    assert_eq!(table["images"], 30);
+    assert_eq!(table["left_out"][1]["condition"], "borders cropped");
+}
+
+#[test]
+fn shortcuts_are_told_as_a_table_and_in_json() {
+    let (folder, _) = finished();
+    let arguments = ["inspect", "shapes", "--shortcuts", "--run", "small"];
+    let text = printed(folder.path(), &arguments);
+    for part in [
+        "run small on 32 test images of 32x32 px",
+        "of mean",
+        "corners off, px",
+        "constant",
+        "noise",
+        "borders reflected",
+        "borders cropped to the middle 20x20 px",
+        "original resampled",
+        "identity resampled",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let result = json(folder.path(), &[&arguments[..], &["--json"]].concat());
+    let rows = result["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 7);
+    for row in rows {
+        assert!(row["metric"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["corner_px"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert!(!result["readings"].as_array().unwrap().is_empty());
 }
 
 #[test]

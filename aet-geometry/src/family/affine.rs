@@ -134,6 +134,11 @@ impl TransformationFamily for Affine {
         parts.matrix(size)
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        let scale = check::unit_of(1.0, self.scale)?;
+        Some(vec![1.0, 0.0, 0.0, 0.0, scale, 0.0])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
         check::within(NAME, "translation", self.translation, [0.0, 1.0])?;

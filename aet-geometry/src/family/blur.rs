@@ -63,6 +63,10 @@ impl TransformationFamily for Blur {
         Ok(Step::Blur { sigma_px }.into())
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![check::unit_of(0.0, self.sigma_px)?])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         let [low, high] = self.sigma_px;
         if low >= 0.0 && low <= high && high <= 100.0 {

@@ -79,6 +79,14 @@ pub(super) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// As [`to_unit`], of a value within its range; none otherwise.
+pub(super) fn unit_of(value: f64, range: [f64; 2]) -> Option<f32> {
+    let [low, high] = range;
+    (low..=high)
+        .contains(&value)
+        .then(|| to_unit(value, range) as f32)
+}
+
 /// Where `value` lies in `[low, high]`, as -1 to 1; 0 when the range is one number.
 pub(super) fn to_unit(value: f64, [low, high]: [f64; 2]) -> f64 {
     if high > low {

@@ -91,6 +91,15 @@ impl TransformationFamily for Colour {
         Ok(Self::map(amounts).into())
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        let [hue, factors @ ..] = self.ranges();
+        let mut target = vec![check::unit_of(0.0, hue)?];
+        for range in factors {
+            target.push(check::unit_of(1.0, range)?);
+        }
+        Some(target)
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "hue_deg", self.hue_deg, [0.0, 180.0])?;
         check::scales(NAME, "saturation", self.saturation)?;

@@ -117,6 +117,12 @@ impl TransformationFamily for Compose {
         Ok(all)
     }
 
+    fn identity_target(&self, size: [usize; 2]) -> Option<Vec<f32>> {
+        let parts = self.families.iter().map(|f| f.identity_target(size));
+        let parts: Option<Vec<Vec<f32>>> = parts.collect();
+        Some(parts?.concat())
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         if self.families.is_empty() {
             return Err(FamilyError::Range {

@@ -56,6 +56,10 @@ impl TransformationFamily for Dihedral {
         about(middle, linear, [zero.clone(), zero])
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![1.0, 0.0, 1.0])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         Ok(())
     }

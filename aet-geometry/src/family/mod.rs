@@ -215,6 +215,12 @@ pub trait TransformationFamily {
         Ok(Homography::from_rows(self.matrix(&target, [height, width])).into())
     }
 
+    /// The target of the transformation that changes nothing, for images of `size` (height, width);
+    /// none where the ranges leave it out, or a target stands for nothing.
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        None
+    }
+
     /// Checks that the ranges are possible.
     ///
     /// # Errors
@@ -461,6 +467,10 @@ impl TransformationFamily for Family {
         width: usize,
     ) -> Result<Transformation, FamilyError> {
         of_family!(self, family => family.transformation(target, height, width))
+    }
+
+    fn identity_target(&self, size: [usize; 2]) -> Option<Vec<f32>> {
+        of_family!(self, family => family.identity_target(size))
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

@@ -194,6 +194,10 @@ impl TransformationFamily for Projective {
         [[a, b, c], [d, e, f], [g, h, one]]
     }
 
+    fn identity_target(&self, [height, width]: [usize; 2]) -> Option<Vec<f32>> {
+        Some(self.target(&Homography::IDENTITY, height, width))
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::scales(NAME, "scale", self.scale)?;
         // Beyond half the smallest side a corner may pass the middle of the image.

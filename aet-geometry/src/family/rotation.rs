@@ -75,6 +75,10 @@ impl TransformationFamily for Rotation {
         motion.source_from_output(size)
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![1.0, 0.0])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
         match self.steps {

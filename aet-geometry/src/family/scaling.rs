@@ -56,6 +56,10 @@ impl TransformationFamily for Scaling {
         motion.source_from_output(size)
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![check::unit_of(1.0, self.scale)?])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::scales(NAME, "scale", self.scale)
     }

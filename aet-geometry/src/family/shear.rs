@@ -56,6 +56,10 @@ impl TransformationFamily for Shear {
         about(middle, linear, [zero.clone(), zero])
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![0.0])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "shear_deg", self.shear_deg, [0.0, 80.0])
     }

@@ -75,6 +75,10 @@ impl TransformationFamily for Similarity {
         motion.source_from_output(size)
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![1.0, 0.0, 0.0, 0.0, check::unit_of(1.0, self.scale)?])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "rotation_deg", self.rotation_deg, [0.0, 180.0])?;
         check::within(NAME, "translation", self.translation, [0.0, 1.0])?;

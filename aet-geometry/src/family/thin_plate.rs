@@ -102,6 +102,10 @@ impl TransformationFamily for ThinPlate {
         Ok(Step::Field(self.field(&target, height, width)).into())
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![0.0; self.target_len()])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "points", self.points as f64, [2.0, 10.0])?;
         // Beyond half the way to its neighbour a point may pass it, and the image fold over.

@@ -51,6 +51,10 @@ impl TransformationFamily for Translation {
         about([0.0; 2], linear, shift_px([x, y], self.translation, size))
     }
 
+    fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
+        Some(vec![0.0; 2])
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::within(NAME, "translation", self.translation, [0.0, 1.0])
     }

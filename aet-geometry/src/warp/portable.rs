@@ -1,6 +1,8 @@
-//! The warp for any processor, pixel by pixel. What it gives is what the other path must give.
+//! The warp for any processor, pixel by pixel. What it gives is what the other path must give; the
+//! one with a mirrored border is done here alone.
 
 use super::{BITS, Map, ONE, ROUNDING};
+use crate::border::mirrored;
 use crate::image::{RgbView, RgbViewMut};
 
 /// Writes `fill` to every pixel.
@@ -11,30 +13,53 @@ pub(super) fn fill_all(pixels: &mut [u8], fill: [u8; 3]) {
 }
 
 /// Warps all of `output`. Neither image is empty.
-pub(super) fn warp(source: RgbView<'_>, map: &Map, mut output: RgbViewMut<'_>, fill: [u8; 3]) {
+pub(super) fn warp(source: RgbView<'_>, map: &Map, output: RgbViewMut<'_>, fill: [u8; 3]) {
+    let [width, height] = map.size;
+    each_pixel(source, map, output, fill, |[u, v]| {
+        (u >= 0.0 && u < width && v >= 0.0 && v < height).then_some([u, v])
+    });
+}
+
+/// The same of a source that is mirrored at its sides, with `nowhere` on and behind the horizon.
+pub(super) fn warp_mirrored(
+    source: RgbView<'_>,
+    map: &Map,
+    output: RgbViewMut<'_>,
+    nowhere: [u8; 3],
+) {
+    let [width, height] = map.size;
+    each_pixel(source, map, output, nowhere, |[u, v]| {
+        (u.is_finite() && v.is_finite()).then(|| [mirrored(u, width), mirrored(v, height)])
+    });
+}
+
+/// Writes to each pixel the source at what `place` makes of its position, or `otherwise`.
+#[inline(always)]
+fn each_pixel(
+    source: RgbView<'_>,
+    map: &Map,
+    mut output: RgbViewMut<'_>,
+    otherwise: [u8; 3],
+    place: impl Fn([f64; 2]) -> Option<[f64; 2]>,
+) {
     let row_bytes = output.width() * 3;
     for (i, row) in output.pixels_mut().chunks_exact_mut(row_bytes).enumerate() {
         let starts = map.row_starts(i as f64 + 0.5);
         for (j, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let colour = match position(map, starts, j as f64 + 0.5) {
-                Some(at) => sample(source, at),
-                None => fill,
-            };
+            let at = position(map, starts, j as f64 + 0.5).and_then(&place);
+            let colour = at.map_or(otherwise, |at| sample(source, at));
             pixel.copy_from_slice(&colour);
         }
     }
 }
 
-/// Where in the source the output point at `x` is read from, in units of 1/[`ONE`] pixel, or
-/// nothing when that is outside, or on or behind the horizon.
+/// Where in the source's plane the output point at `x` is read from, in units of 1/[`ONE`] pixel, or
+/// nothing on or behind the horizon.
 #[inline(always)]
 fn position(map: &Map, starts: [f64; 3], x: f64) -> Option<[f64; 2]> {
     let [u, v, w] = std::array::from_fn(|k| map.rows[k][0] * x + starts[k]);
     let inverse = 1.0 / w;
-    let (u, v) = (u * inverse, v * inverse);
-    let [width, height] = map.size;
-    let inside = w > map.horizon && u >= 0.0 && u < width && v >= 0.0 && v < height;
-    inside.then_some([u, v])
+    (w > map.horizon).then_some([u * inverse, v * inverse])
 }
 
 /// The source at `at`, in units of 1/[`ONE`] pixel, which lies inside it.

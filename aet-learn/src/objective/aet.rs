@@ -15,6 +15,7 @@ use super::siamese::{linear_layer, siamese_features};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
+use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 use crate::matrix::{corner_positions_px, normalised_matrix_entries};
@@ -124,11 +125,15 @@ impl Pretext for AetConfig {
         "pairs"
     }
 
+    fn families<'a>(&'a self, experiment: &'a Experiment) -> Vec<&'a Family> {
+        vec![&experiment.transformation]
+    }
+
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
         Arc::new(PairPipeline {
             augment,
             family: experiment.transformation.clone(),
-            fill: experiment.warp.fill,
+            border: experiment.warp.host_border(),
             normalisation: experiment.data.normalisation.clone(),
         })
     }
@@ -166,6 +171,10 @@ impl Decoder for Aet {
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         self.predict(encoder, &batch.pairs())
     }
+
+    fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
+    }
 }
 
 /// The siamese decoder and its loss.
@@ -188,7 +197,7 @@ pub struct Aet {
     #[module(skip)]
     image_size: [usize; 2],
     #[module(skip)]
-    fill: [f32; 3],
+    framing: Framing,
 }
 
 impl Aet {
@@ -215,14 +224,19 @@ impl Aet {
             family: family.clone(),
             has_target: task.family.surrogate().is_none(),
             image_size: task.image_size,
-            fill: task.fill,
+            framing: task.framing,
         }
     }
 
     /// The predicted normalised target, `[batch, target length]`. In training each view is
     /// normalised with its own batch statistics, as released.
     pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
-        self.decode(siamese_features(encoder, batch))
+        self.decode(siamese_features(encoder, &self.framing.seen_pair(batch)))
+    }
+
+    /// How it treats borders.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Components of the target that is predicted, 0 where transformations have none.
@@ -285,9 +299,10 @@ impl Aet {
             }
             Loss::Image => {
                 let distance = self.config.distance;
-                let truth = || batch.transformed.clone();
-                let found = distance.between(self.estimate(batch, prediction), truth());
-                let identity = distance.between(batch.original.clone(), truth());
+                let seen = |images| self.framing.seen(images);
+                let truth = || seen(batch.transformed.clone());
+                let found = distance.between(seen(self.estimate(batch, prediction)), truth());
+                let identity = distance.between(seen(batch.original.clone()), truth());
                 parts.push(("image_ratio", found.clone().detach() / identity.detach()));
                 found
             }
@@ -298,9 +313,8 @@ impl Aet {
     /// What the transformation of normalised target `prediction` makes of the originals, `[batch, 3,
     /// height, width]`.
     fn estimate(&self, batch: &PairBatch, prediction: Tensor<2>) -> Tensor<4> {
-        let fill = TensorData::new(self.fill.to_vec(), [1, 3, 1, 1]);
-        let fill = Tensor::from_data(fill, &batch.original.device());
-        warp_batch(&self.family, batch.original.clone(), prediction, fill)
+        let images = batch.original.clone();
+        warp_batch(&self.family, images, prediction, self.framing.outside)
     }
 
     /// How far each corner is off along x and y, in pixels, `[batch, 8]`.

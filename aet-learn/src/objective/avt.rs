@@ -15,6 +15,7 @@ use super::siamese::{linear_layer, siamese_features};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
+use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 use crate::recovery::INTERVALS;
@@ -52,6 +53,10 @@ impl Pretext for AvtConfig {
         "pairs"
     }
 
+    fn families<'a>(&'a self, experiment: &'a Experiment) -> Vec<&'a Family> {
+        vec![&experiment.transformation]
+    }
+
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
         AetConfig::default().pipeline(experiment, augment)
     }
@@ -85,6 +90,10 @@ impl Decoder for Avt {
         let [mean, _] = self.distribution(encoder, &batch.pairs());
         mean
     }
+
+    fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
+    }
 }
 
 /// The siamese decoder of means and log-variances.
@@ -96,6 +105,8 @@ pub struct Avt {
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     family: Family,
+    #[module(skip)]
+    framing: Framing,
 }
 
 impl Avt {
@@ -108,12 +119,13 @@ impl Avt {
             weight,
             bias,
             family: task.family.clone(),
+            framing: task.framing,
         }
     }
 
     /// Means and log-variances of the normalised target, `[batch, target length]` each.
     pub fn distribution(&self, encoder: &Encoder, batch: &PairBatch) -> [Tensor<2>; 2] {
-        let features = siamese_features(encoder, batch);
+        let features = siamese_features(encoder, &self.framing.seen_pair(batch));
         let answers = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
         let count = self.family.target_len();
         let mean = answers.clone().narrow(1, 0, count);

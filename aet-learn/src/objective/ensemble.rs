@@ -14,6 +14,7 @@ use super::siamese::global_average;
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
+use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 
@@ -112,6 +113,10 @@ impl Pretext for EnsembleConfig {
         format!("{} transformations", names.join(" and "))
     }
 
+    fn families<'a>(&'a self, _experiment: &'a Experiment) -> Vec<&'a Family> {
+        self.members.iter().map(|m| &m.transformation).collect()
+    }
+
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
         let families = self
             .members
@@ -120,7 +125,7 @@ impl Pretext for EnsembleConfig {
         Arc::new(EnsemblePipeline {
             augment,
             families: families.collect(),
-            fill: experiment.warp.fill,
+            border: experiment.warp.host_border(),
             normalisation: experiment.data.normalisation.clone(),
         })
     }
@@ -170,6 +175,10 @@ impl Ensemble {
     fn answers(&self, encoder: &Encoder, batch: &Batch) -> Vec<(Tensor<2>, PairBatch)> {
         let views = batch.views.len();
         let all = Tensor::cat(batch.views.clone(), 0);
+        let all = match self.members.first() {
+            Some(member) => member.framing().seen(all),
+            None => all,
+        };
         let features = encoder.forward_views(all, views, encoder.last_tap());
         let features = global_average(features).chunk(views, 0);
         let mut start = 0;
@@ -222,5 +231,11 @@ impl Decoder for Ensemble {
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         let answers = self.answers(encoder, batch).into_iter();
         Tensor::cat(answers.map(|(answer, _)| answer).collect(), 1)
+    }
+
+    fn set_framing(&mut self, framing: Framing) {
+        for member in &mut self.members {
+            member.set_framing(framing);
+        }
     }
 }

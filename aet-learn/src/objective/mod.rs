@@ -32,6 +32,7 @@ pub use siamese::global_average;
 
 use crate::backbone::Encoder;
 use crate::batch::Batch;
+use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 use crate::generator::LocalGenerator;
@@ -106,8 +107,8 @@ pub struct Task<'a> {
     pub channels: usize,
     /// What images are normalised with.
     pub normalisation: &'a Normalisation,
-    /// The normalised colour of what transformations read from outside an image.
-    pub fill: [f32; 3],
+    /// What becomes of what transformations read from outside an image.
+    pub framing: Framing,
 }
 
 /// What the configuration of an objective answers for.
@@ -134,6 +135,12 @@ trait Pretext {
     /// What an item of a batch is called, in the plural.
     fn items(&self) -> &'static str {
         "images"
+    }
+
+    /// The families that views are made by, in their order; none where there are no transformed
+    /// copies, and `warp` plays no part.
+    fn families<'a>(&'a self, _experiment: &'a Experiment) -> Vec<&'a Family> {
+        Vec::new()
     }
 
     /// What becomes of an item, augmented by `augment`.
@@ -193,6 +200,9 @@ trait Decoder {
 
     /// What the decoder answers.
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2>;
+
+    /// Treats borders in another way from here on; nothing where there are none.
+    fn set_framing(&mut self, _framing: Framing) {}
 }
 
 /// The figure, beside its loss, that says how well an objective does on images that it did not learn
@@ -328,6 +338,12 @@ impl Experiment {
         self.objective.pretext().pipeline(self, Augment::none())
     }
 
+    /// The families that transformed copies are made by, in the order of the views; none where the
+    /// objective has no such copies, and `warp` plays no part.
+    pub fn families(&self) -> Vec<&Family> {
+        self.objective.pretext().families(self)
+    }
+
     /// What the encoder has to tell, in a few words, such as `projective transformations`.
     pub fn task(&self) -> String {
         self.objective.pretext().task(self)
@@ -402,6 +418,24 @@ impl Objective {
     /// The local generator in it, if there is one.
     pub fn generator(&self) -> Option<&LocalGenerator> {
         self.decoder().generator()
+    }
+
+    fn decoder_mut(&mut self) -> &mut dyn Decoder {
+        match self {
+            Self::Aet(aet) => aet,
+            Self::Avt(avt) => avt,
+            Self::Ensemble(ensemble) => ensemble,
+            Self::Aed(aed) => aed,
+            Self::RotNet(rotnet) => rotnet,
+            Self::Lgan(lgan) => lgan,
+            Self::Generated(generated) => generated,
+        }
+    }
+
+    /// The same with borders treated in another way than it was trained with.
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.decoder_mut().set_framing(framing);
+        self
     }
 
     /// The loss of a batch; on an autodiff device it can be differentiated.

@@ -16,8 +16,9 @@ use clap::Args;
 use image::ImageReader;
 use serde_json::{Value, json};
 
-use super::RunsArgs;
 use super::choice::SplitName;
+use super::{RunsArgs, shortcuts};
+use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
 use crate::picture::{Figure, Subject, draw_task, png};
 use crate::preset::{DEFAULT, Request};
@@ -27,6 +28,10 @@ use crate::table::{Align, text_table};
 
 /// Height and width at which images of mixed sizes are drawn.
 const COMMON_SIZE: [usize; 2] = [96, 96];
+
+/// Images that are drawn unless said otherwise, and the most that are.
+const DEFAULT_COUNT: u64 = 12;
+const MOST_DRAWN: u64 = 400;
 
 /// Rows of the table of classes before the rest is summed up.
 const CLASSES_SHOWN: usize = 20;
@@ -38,31 +43,46 @@ const CLASSES_SHOWN: usize = 20;
 /// the transformation moved it. With --run, the transformation that the run's encoder and decoder
 /// predict is drawn over both. For the objective aed the picture has originals and what a run
 /// rebuilds of them, for rotnet the four quarter turns and what a run takes them for.
+///
+/// With --shortcuts, no picture is drawn: a table says how well the run does its task when one thing
+/// at a time is taken away, to see by what it is done. A run that does it on images of one colour
+/// reads the border's fill; one that fails when the original is made as soft as its copy reads the
+/// blur of interpolation. Each figure stands beside that of an answer that takes no look at the
+/// images, and suspicious rows are explained.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet inspect shapes
   aet inspect cifar10/ --count 24 --out pairs.png
   aet inspect cifar10/ --set transformation.kind=affine
   aet inspect cifar10/ --set objective.kind=rotnet
-  aet inspect cifar10/ --split test --run check   with the predictions of run `check`")]
+  aet inspect cifar10/ --split test --run check   with the predictions of run `check`
+  aet inspect cifar10/ --shortcuts --run check    by what run `check` tells transformations")]
 pub struct InspectArgs {
     /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
     data: String,
     /// A run whose predictions are drawn too: its name, or the path of its folder
     #[arg(long, conflicts_with_all = ["preset", "changes"])]
     run: Option<String>,
-    /// Number of images that are drawn
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=400))]
-    count: u64,
+    /// Print a table that says by what the run does its task, in place of a picture
+    #[arg(long, requires = "run")]
+    shortcuts: bool,
+    /// Number of images that are drawn, up to 400, or evaluated [default: 12, or 2000 with --shortcuts]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(super) count: Option<u64>,
     /// File to write
-    #[arg(long, value_name = "FILE", default_value = "inspect.png")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "inspect.png",
+        conflicts_with = "shortcuts"
+    )]
     out: PathBuf,
     /// Seed that chooses images and transformations [default: that of the run or preset]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Part of the data
-    #[arg(long, value_enum, default_value_t = SplitName::Train)]
-    split: SplitName,
+    /// Part of the data [default: train, or test with --shortcuts]
+    #[arg(long, value_enum)]
+    pub(super) split: Option<SplitName>,
     /// Experiment whose pretext task is drawn [default: smoke]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -73,7 +93,14 @@ pub struct InspectArgs {
     runs: RunsArgs,
     /// Print one JSON object instead of tables
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl InspectArgs {
+    /// The part of the data that is drawn.
+    fn split(&self) -> SplitName {
+        self.split.unwrap_or(SplitName::Train)
+    }
 }
 
 /// Prints the tables and draws the picture.
@@ -87,12 +114,20 @@ pub fn run(args: InspectArgs) -> anyhow::Result<()> {
         None => None,
     };
     let experiment = experiment_of(&args, run.as_ref())?;
-    let source = aet_data::open(&location(&experiment.data), args.split.into())?;
+    if let (true, Some(run)) = (args.shortcuts, &run) {
+        return shortcuts::run(&args, run, &experiment);
+    }
+    let count = args.count.unwrap_or(DEFAULT_COUNT);
+    if count > MOST_DRAWN {
+        let message = format!("--count {count} is impossible: up to {MOST_DRAWN} images are drawn");
+        return Err(usage(message));
+    }
+    let source = aet_data::open(&location(&experiment.data), args.split().into())?;
     let survey = Survey::of(source.as_ref())?;
 
     let mut rng = generator(experiment.seed, 0, 0, Purpose::Subset);
     let mut chosen = permutation(&mut rng, source.len());
-    chosen.truncate(args.count as usize);
+    chosen.truncate(count as usize);
     let size = match &run {
         Some(run) => Some(run.info().image_size),
         None => experiment.data.image_size.or_else(|| survey.common_size()),
@@ -139,13 +174,13 @@ fn title(args: &InspectArgs, experiment: &Experiment, run: Option<&RunDirectory>
     let by = run.map_or_else(String::new, |run| format!(", run {}", run.name()));
     format!(
         "{name} ({}): {}{by}",
-        Split::from(args.split).name(),
+        Split::from(args.split()).name(),
         experiment.task()
     )
 }
 
 /// The chosen images, decoded.
-fn load_chosen(
+pub(super) fn load_chosen(
     source: &dyn Source,
     chosen: &[usize],
     size: Option<[usize; 2]>,
@@ -339,7 +374,7 @@ fn show(args: &InspectArgs, survey: &Survey, figure: &Figure) -> anyhow::Result<
     print(&format!(
         "format   {}\nsplit    {}\nimages   {}\nsizes    {}\npicture  {}\n{told}\n{}",
         survey.format,
-        Split::from(args.split).name(),
+        Split::from(args.split()).name(),
         survey.count,
         survey.sizes_text(),
         args.out.display(),

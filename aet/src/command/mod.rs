@@ -11,6 +11,7 @@ mod list;
 mod pretrain;
 mod probe;
 mod protocol;
+mod shortcuts;
 mod table;
 mod train_generator;
 mod training;

@@ -250,6 +250,9 @@ fn train_to_the_end(
         experiment.task(),
         counted(experiment.training.epochs, "epoch"),
     ));
+    if let Some(window) = window_in_words(run) {
+        note(&format!("run {}: {window}", run.path().display()));
+    }
     let mut view = TrainingView::new(experiment.objective.items());
     let watch = interrupt::watch();
     let outcome = train(run, datasets, device, &mut |event| {
@@ -269,6 +272,16 @@ fn train_to_the_end(
         "stopped at step {step}; go on with {}",
         resume_command(trainer, run)
     );
+}
+
+/// What the encoder is shown where borders are cropped.
+fn window_in_words(run: &RunDirectory) -> Option<String> {
+    let size = run.info().image_size;
+    let fit = run.experiment().window(size)?;
+    Some(format!(
+        "warp.border = \"crop\" shows the encoder the middle {}x{} of {}x{} px of both views",
+        fit.window.height, fit.window.width, size[0], size[1]
+    ))
 }
 
 /// The command that goes on with `run`.

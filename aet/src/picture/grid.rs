@@ -2,7 +2,7 @@
 //! right the copy, with the outline of the original as the transformation moved it. Both in truth
 //! and, given a model, as it tells them.
 
-use aet_geometry::Homography;
+use aet_geometry::{Homography, Window};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
@@ -26,6 +26,7 @@ const FAINT_INK: Colour = [92, 94, 99];
 /// that both stand out on photographs. Dashes tell them apart without any colour.
 pub(super) const TRUTH: Colour = [0, 158, 255];
 pub(super) const PREDICTION: Colour = [255, 140, 0];
+const WINDOW: Colour = [255, 255, 255];
 const HALO: Colour = [20, 20, 20];
 
 /// Longer side of an image as drawn, in canvas pixels.
@@ -102,7 +103,8 @@ pub fn draw_grid(samples: &PairSamples, style: &GridStyle) -> RgbImage {
         let (row, column) = (index as u32 / columns, index as u32 % columns);
         let left = GAP + column * (pair_width + GAP);
         let top = HEADER + row * (pair_height + GAP);
-        draw_pair(&mut canvas, pair, layout, [left, top]);
+        let window = samples.window;
+        draw_pair(&mut canvas, (pair, window), layout, [left, top]);
     }
     canvas.into_image()
 }
@@ -114,6 +116,14 @@ fn draw_header(canvas: &mut Canvas, samples: &PairSamples, style: &GridStyle, wi
     let mut at = legend(canvas, [GAP, top], truth_stroke(), "truth");
     if samples.has_predictions {
         at = legend(canvas, [at + GAP, top], prediction_stroke(), "prediction");
+    }
+    if samples.window.is_some() {
+        at = legend(
+            canvas,
+            [at + GAP, top],
+            window_stroke(),
+            "what the encoder sees",
+        );
     }
     let clip = canvas.bounds();
     let middle = [(at + GAP + 6) as f32, (top + 8) as f32];
@@ -134,7 +144,12 @@ fn legend(canvas: &mut Canvas, place: [u32; 2], stroke: Stroke, meaning: &str) -
     canvas.text(meaning, left + 44, top, LEGEND_FONT)
 }
 
-fn draw_pair(canvas: &mut Canvas, pair: &PairSample, layout: Layout, place: [u32; 2]) {
+fn draw_pair(
+    canvas: &mut Canvas,
+    (pair, window): (&PairSample, Option<Window>),
+    layout: Layout,
+    place: [u32; 2],
+) {
     let [left, top] = place;
     let letters = layout.pair[0] / CAPTION_FONT.letter_width();
     canvas.text(&shortened(&pair.caption, letters), left, top, CAPTION_FONT);
@@ -146,6 +161,7 @@ fn draw_pair(canvas: &mut Canvas, pair: &PairSample, layout: Layout, place: [u32
     let strokes = [(truth, truth_stroke()), (predicted, prediction_stroke())];
 
     let pen = draw_panel(canvas, &pair.original, layout, [left, top]);
+    draw_window(canvas, window, pen);
     for (map, stroke) in strokes {
         if let Some(original_from_copy) = map {
             draw_outline(
@@ -158,6 +174,7 @@ fn draw_pair(canvas: &mut Canvas, pair: &PairSample, layout: Layout, place: [u32
     }
     let place = [left + width + GAP / 4, top];
     let pen = draw_panel(canvas, &pair.transformed, layout, place);
+    draw_window(canvas, window, pen);
     for (map, stroke) in strokes {
         if let Some(copy_from_original) = map.and_then(|map| map.inverse().ok()) {
             draw_outline(
@@ -218,6 +235,25 @@ fn draw_outline(canvas: &mut Canvas, image: &RgbImage, map: &Homography, pen: Pe
     }
 }
 
+/// Draws the outline of the part that the encoder is shown, if that is not all.
+fn draw_window(canvas: &mut Canvas, window: Option<Window>, pen: Pen) {
+    let Some(window) = window else {
+        return;
+    };
+    let [left, top] = [window.left, window.top].map(|side| side as f32);
+    let (right, bottom) = (left + window.width as f32, top + window.height as f32);
+    let corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
+    let at = corners.map(|[x, y]| [pen.origin[0] + x * pen.scale, pen.origin[1] + y * pen.scale]);
+    for side in 0..4 {
+        draw_stroke(
+            canvas,
+            [at[side], at[(side + 1) % 4]],
+            window_stroke(),
+            pen.clip,
+        );
+    }
+}
+
 /// A line with a dark edge, so that it stands out on any picture.
 fn draw_stroke(canvas: &mut Canvas, ends: [[f32; 2]; 2], stroke: Stroke, clip: Clip) {
     let halo = Stroke {
@@ -242,6 +278,14 @@ fn prediction_stroke() -> Stroke {
         colour: PREDICTION,
         width: 2.0,
         dash: Some([8.0, 7.0]),
+    }
+}
+
+fn window_stroke() -> Stroke {
+    Stroke {
+        colour: WINDOW,
+        width: 1.5,
+        dash: Some([2.0, 4.0]),
     }
 }
 
@@ -282,7 +326,12 @@ mod tests {
     }
 
     fn grid(predicted: Option<Homography>) -> RgbImage {
+        grid_with(predicted, None)
+    }
+
+    fn grid_with(predicted: Option<Homography>, window: Option<Window>) -> RgbImage {
         let samples = PairSamples {
+            window,
             pairs: vec![sample(Homography::translation(3.0, -2.0), predicted); 5],
             has_predictions: predicted.is_some(),
         };
@@ -306,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn the_window_is_drawn_where_there_is_one() {
+        let window = Window {
+            top: 4,
+            left: 6,
+            height: 12,
+            width: 18,
+        };
+        let shown = count(&grid_with(None, Some(window)), WINDOW);
+        assert!(shown > count(&grid(None), WINDOW) + 300, "{shown}");
+    }
+
+    #[test]
     fn a_prediction_without_an_inverse_shows_on_the_original() {
         let to_a_point =
             Homography::from_rows([[0.0, 0.0, 15.0], [0.0, 0.0, 10.0], [0.0, 0.0, 1.0]]);
@@ -324,6 +385,7 @@ mod tests {
         let predicted = Homography::translation(6.0, 2.0);
         let samples = PairSamples {
             pairs: vec![sample(truth, Some(predicted))],
+            window: None,
             has_predictions: true,
         };
         assert!((samples.corner_error_px().unwrap() - 5.0).abs() < 1e-9);

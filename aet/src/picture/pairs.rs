@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aet_data::{HostBatch, ImageSet, Normalisation};
-use aet_geometry::{Family, Homography, TransformationFamily};
+use aet_geometry::{Family, Homography, TransformationFamily, Window};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
 use aet_learn::config::Experiment;
@@ -35,6 +35,8 @@ pub struct PairSample {
 pub struct PairSamples {
     /// The pairs.
     pub pairs: Vec<PairSample>,
+    /// The part of both views that the encoder is shown; none for the whole.
+    pub window: Option<Window>,
     /// Whether a model made predictions.
     pub has_predictions: bool,
 }
@@ -69,6 +71,7 @@ pub fn sample_pairs(
     }
     Ok(PairSamples {
         pairs,
+        window: experiment.framing([images.height(), images.width()]).window,
         has_predictions: model.is_some(),
     })
 }

@@ -79,11 +79,18 @@ fn summary(material: &Material<'_>) -> String {
     let speed = curves.pairs_per_second.map_or_else(String::new, |speed| {
         format!(", {speed:.0} {}/s (median)", experiment.objective.items())
     });
+    let window = experiment.window(info.image_size).map(|fit| {
+        let [height, width] = fit.window.size();
+        format!(", the encoder shown the middle {height}x{width} px")
+    });
     let facts = [
         ("preset", info.preset.clone()),
         ("seed", experiment.seed.to_string()),
         ("images", material.images.clone()),
-        ("pretext task", experiment.task()),
+        (
+            "pretext task",
+            format!("{}{}", experiment.task(), window.unwrap_or_default()),
+        ),
         (
             "training",
             format!(
