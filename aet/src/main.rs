@@ -10,6 +10,7 @@ mod features;
 mod interrupt;
 mod machine;
 mod memory;
+mod methods;
 mod output;
 mod picture;
 mod preset;

@@ -31,6 +31,7 @@ macro_rules! protocol {
 pub const PROTOCOLS: &[Shipped] = &[
     protocol!("quick"),
     protocol!("cifar10-paper"),
+    protocol!("cifar10-cpu"),
     protocol!("cifar10-few-labels"),
     protocol!("per-block"),
     protocol!("finetune"),

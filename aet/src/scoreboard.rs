@@ -182,7 +182,18 @@ pub fn method_of(result: &ProtocolResult) -> String {
 }
 
 impl Cell {
-    fn take(&mut self, result: &ProtocolResult) {
+    /// Whether nothing was taken in.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The mean error, a share.
+    pub fn mean(&self) -> f64 {
+        mean_and_deviation(&self.errors).0
+    }
+
+    /// Takes in what a probe found.
+    pub fn take(&mut self, result: &ProtocolResult) {
         let found = &result.result;
         self.errors.push(found.error);
         self.best.extend(found.best_error);
@@ -217,7 +228,8 @@ impl Cell {
         bootstrap_interval(&shares)
     }
 
-    fn text(&self) -> String {
+    /// Mean and deviation over runs and seeds, and the interval over test images, in per cent.
+    pub fn text(&self) -> String {
         let spread = spread_text(&self.errors);
         match self.interval() {
             Some([low, high]) => format!("{spread} [{}, {}]", percent(low), percent(high)),
@@ -238,7 +250,8 @@ impl Cell {
         said.join("; ")
     }
 
-    fn json(&self) -> Value {
+    /// The same for machines, as shares.
+    pub fn json(&self) -> Value {
         let (mean, deviation) = mean_and_deviation(&self.errors);
         json!({
             "mean": mean, "deviation": deviation, "interval": self.interval(),

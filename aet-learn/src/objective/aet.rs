@@ -114,7 +114,15 @@ impl Pretext for AetConfig {
     }
 
     fn label(&self, experiment: &Experiment) -> String {
-        format!("aet {}", experiment.transformation.name())
+        let family = &experiment.transformation;
+        let by = match self.loss_for(family) {
+            Loss::Parameters => "",
+            Loss::Image if family.surrogate().is_some() => "",
+            Loss::Matrix => ", loss matrix",
+            Loss::Corners => ", loss corners",
+            Loss::Image => ", loss image",
+        };
+        format!("aet {}{by}", family.name())
     }
 
     fn task(&self, experiment: &Experiment) -> String {
