@@ -134,6 +134,40 @@ fn runs_of_one_experiment_become_one_table() {
 }
 
 #[test]
+fn methods_of_pretraining_stand_side_by_side() {
+    let folder = judged().path();
+    let marks = "<!-- aet table: begin -->\nkept\n<!-- aet table: end -->\n\
+                 <!-- aet table side: begin -->\nold\n<!-- aet table side: end -->\n";
+    std::fs::write(folder.join("sides.md"), marks).unwrap();
+    let quick = ["table", "--protocol=quick", "--methods"];
+    text(
+        folder,
+        &[&quick[..], &["--into=sides.md", "--mark=side"]].concat(),
+    );
+    let rendered = std::fs::read_to_string(folder.join("sides.md")).unwrap();
+    assert!(
+        rendered.contains("kept") && !rendered.contains("old"),
+        "{rendered}"
+    );
+    let rows = rendered.lines().filter(|line| line.starts_with("| "));
+    let names: Vec<&str> = rows
+        .map(|row| row.split('|').nth(1).unwrap().trim())
+        .collect();
+    let expected = [
+        "pretraining",
+        "---",
+        "random encoder",
+        "aet projective",
+        "the encoder trained from labels",
+    ];
+    assert_eq!(names, expected, "{rendered}");
+    let json: Value =
+        serde_json::from_str(&text(folder, &[&quick[..], &["--json"]].concat())).unwrap();
+    let row = &json["tables"][0]["rows"][1];
+    assert_eq!(row["runs"].as_array().unwrap().len(), 2, "{row}");
+}
+
+#[test]
 fn requests_that_cannot_be_met_say_what_can() {
     let folder = judged().path();
     let near = refusal(folder, &["probe", "one", "--protocol", "cifar10-papers"]);

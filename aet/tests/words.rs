@@ -49,6 +49,7 @@ fn the_list_has_every_kind_and_every_preset() {
         "families",
         "backbones",
         "objectives",
+        "optimizers",
         "schedules",
         "probes",
     ];

@@ -4,6 +4,7 @@ use aet_data::FORMATS;
 use aet_geometry::Family;
 use aet_learn::backbone::BACKBONES;
 use aet_learn::objective::OBJECTIVES;
+use aet_learn::optim::OPTIMIZERS;
 use aet_learn::probe::PROBES;
 use aet_learn::schedule::SCHEDULES;
 use clap::Args;
@@ -74,6 +75,7 @@ fn sections() -> Vec<Section> {
         section("families", "--set transformation.kind=NAME", Family::KINDS),
         section("backbones", "--set backbone.kind=NAME", BACKBONES),
         section("objectives", "--set objective.kind=NAME", OBJECTIVES),
+        section("optimizers", "--set optimizer.kind=NAME", OPTIMIZERS),
         section("schedules", "--set schedule.kind=NAME", SCHEDULES),
         section("probes", "aet probe RUN --probe NAME", PROBES),
     ]

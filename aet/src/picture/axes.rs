@@ -48,7 +48,7 @@ pub fn draw(subject: &Subject<'_>, title: &str) -> anyhow::Result<TaskPicture> {
     let says = match deviations {
         None => "images that a local generator is to be trained on".to_string(),
         Some(sigma) => format!(
-            "each row moves z along one of its axes, by the multiples of its standard deviation ({sigma}) that are named; 0 is G(x, 0)"
+            "each row: x, then G(x, z) along one axis of z, in deviations (of {sigma}); 0 is G(x, 0)"
         ),
     };
     let mse = error.value();
