@@ -131,6 +131,21 @@ pub fn corner_positions_px(
     Tensor::cat(positions.collect(), 1)
 }
 
+/// The mean distance, in pixels, between where the corners of an image of `image_size` (height, width)
+/// are read from by a prediction and by the truth, both normalised targets `[batch, target length]`; off
+/// the gradient.
+pub fn corner_error_px(
+    family: &Family,
+    [prediction, target]: [&Tensor<2>; 2],
+    image_size: [usize; 2],
+) -> Tensor<1> {
+    let corners = |of: &Tensor<2>| corner_positions_px(family, of.clone().detach(), image_size);
+    let off = corners(prediction) - corners(target);
+    let [batch, _] = off.dims();
+    let squares = off.square().reshape([batch, 4, 2]).sum_dim(2);
+    squares.sqrt().mean()
+}
+
 /// The `[9, 9]` matrix that takes the entries of a 3x3 matrix in pixels, as a row, to those of the
 /// same map in normalised coordinates.
 fn change_of_coordinates([height, width]: [usize; 2]) -> Vec<f32> {

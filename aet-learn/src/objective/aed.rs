@@ -10,13 +10,15 @@
 use std::sync::Arc;
 
 use aet_data::random::{self, Purpose};
-use aet_data::{Augment, ItemPipeline, RebuildPipeline, ViewPipeline};
+use aet_data::{Augment, ItemPipeline};
 use burn::module::Module;
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
+use super::{
+    Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick, images_with_draws,
+};
 use crate::backbone::{BatchNorm, Encoder};
 use crate::batch::Batch;
 use crate::config::Experiment;
@@ -132,14 +134,8 @@ impl Pretext for AedConfig {
     }
 
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
-        Arc::new(RebuildPipeline {
-            view: ViewPipeline {
-                augment,
-                normalisation: experiment.data.normalisation.clone(),
-            },
-            noise: self.noise,
-            draws: if self.variational { self.code } else { 0 },
-        })
+        let draws = if self.variational { self.code } else { 0 };
+        images_with_draws(experiment, augment, self.noise, draws)
     }
 
     fn yardstick(&self) -> Yardstick {

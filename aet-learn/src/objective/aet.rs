@@ -18,7 +18,7 @@ use crate::batch::{Batch, PairBatch};
 use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
-use crate::matrix::{corner_positions_px, normalised_matrix_entries};
+use crate::matrix::{corner_error_px, corner_positions_px, normalised_matrix_entries};
 use crate::warp::warp_batch;
 
 /// How the decoder's answer is held against the transformation.
@@ -281,10 +281,9 @@ impl Aet {
             let squares = (prediction.clone() - batch.target.clone()).square();
             parts.push(("mse", squares.detach().mean()));
             if self.family.is_homography() {
-                parts.push((
-                    "corner_px",
-                    self.corner_error_px(&prediction, &batch.target),
-                ));
+                let pair = [&prediction, &batch.target];
+                let error = corner_error_px(&self.family, pair, self.image_size);
+                parts.push(("corner_px", error));
             }
         }
         let loss = match self.loss {
@@ -329,14 +328,6 @@ impl Aet {
     fn corners_off_px(&self, prediction: Tensor<2>, target: Tensor<2>) -> Tensor<2> {
         let corners = |target| corner_positions_px(&self.family, target, self.image_size);
         corners(prediction) - corners(target)
-    }
-
-    /// The mean distance between a corner and its estimate, in pixels.
-    fn corner_error_px(&self, prediction: &Tensor<2>, target: &Tensor<2>) -> Tensor<1> {
-        let off = self.corners_off_px(prediction.clone().detach(), target.clone());
-        let [batch, _] = off.dims();
-        let squares = off.square().reshape([batch, 4, 2]).sum_dim(2);
-        squares.sqrt().mean()
     }
 
     /// Half the width and half the height in turn, `[1, 8]`: a unit of normalised coordinates.

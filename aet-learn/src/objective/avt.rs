@@ -18,6 +18,7 @@ use crate::batch::{Batch, PairBatch};
 use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
+use crate::matrix::corner_error_px;
 use crate::recovery::INTERVALS;
 
 /// Log-variances that the decoder can answer with: standard deviations from 0.0025 to 12 in units of
@@ -141,19 +142,25 @@ impl Avt {
         [mean, bent]
     }
 
-    /// The negative log-likelihood of a target component, averaged over components and batch; beside
-    /// it the mean squared error of the means, the share of components within the intervals that
-    /// should hold 50, 90 and 95% of them, and `squared_z`, the mean of the squared errors over their
-    /// variances, which is 1 where the variances are right: its root is what standard deviations are
-    /// to be multiplied by.
+    /// The negative log-likelihood of a target component, averaged over components and batch. Beside
+    /// it the mean squared error of the means, how far corners are off where they move by a
+    /// homography, the share of components within the intervals that should hold 50, 90 and 95% of
+    /// them, and `squared_z`, the mean of the squared errors over their variances, which is 1 where
+    /// the variances are right: its root is what standard deviations are to be multiplied by.
     pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
         let [mean, log_variance] = self.distribution(encoder, batch);
-        let squares = (mean - batch.target.clone()).square();
+        let squares = (mean.clone() - batch.target.clone()).square();
         let z_squared = squares.clone() * (-log_variance.clone()).exp();
         let mut parts = vec![
             ("mse", squares.detach().mean()),
             ("squared_z", z_squared.clone().detach().mean()),
         ];
+        if self.family.is_homography() {
+            let [_, _, height, width] = batch.original.dims();
+            let pair = [&mean, &batch.target];
+            let error = corner_error_px(&self.family, pair, [height, width]);
+            parts.push(("corner_px", error));
+        }
         for (name, half_width) in COVERAGES.into_iter().zip(INTERVALS) {
             let inside = z_squared
                 .clone()

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aet_data::{Augment, ItemPipeline, RebuildPipeline, ViewPipeline};
+use aet_data::{Augment, ItemPipeline};
 use aet_geometry::Family;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::aet::Reduction;
 use super::siamese::{linear_layer, siamese_features};
-use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
+use super::{
+    Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick, images_with_draws,
+};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
 use crate::config::Experiment;
@@ -69,14 +71,8 @@ impl Pretext for GeneratedConfig {
 
     /// The augmented image; the target is z / sigma.
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
-        Arc::new(RebuildPipeline {
-            view: ViewPipeline {
-                augment,
-                normalisation: experiment.data.normalisation.clone(),
-            },
-            noise: 0.0,
-            draws: self.axes.unwrap_or(0),
-        })
+        let draws = self.axes.unwrap_or(0);
+        images_with_draws(experiment, augment, 0.0, draws)
     }
 
     fn yardstick(&self) -> Yardstick {

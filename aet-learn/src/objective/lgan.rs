@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use aet_data::random::{self, Purpose};
-use aet_data::{Augment, ItemPipeline, RebuildPipeline, ViewPipeline};
+use aet_data::{Augment, ItemPipeline};
 use aet_geometry::Family;
 use burn::module::{Module, list_param_ids};
 use burn::tensor::activation::softplus;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Decoder, Objective, ObjectiveOutput, Player, Pretext, Task, Trivial, Yardstick, global_average,
+    images_with_draws,
 };
 use crate::backbone::Encoder;
 use crate::batch::Batch;
@@ -148,14 +149,8 @@ impl Pretext for LganConfig {
 
     /// The augmented image; the target is z / sigma, then as many draws, whose order chooses axes.
     fn pipeline(&self, experiment: &Experiment, augment: Augment) -> Arc<dyn ItemPipeline> {
-        Arc::new(RebuildPipeline {
-            view: ViewPipeline {
-                augment,
-                normalisation: experiment.data.normalisation.clone(),
-            },
-            noise: 0.0,
-            draws: 2 * self.axes,
-        })
+        let draws = 2 * self.axes;
+        images_with_draws(experiment, augment, 0.0, draws)
     }
 
     fn yardstick(&self) -> Yardstick {

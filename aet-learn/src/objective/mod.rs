@@ -14,7 +14,7 @@ mod siamese;
 
 use std::sync::Arc;
 
-use aet_data::{Augment, ItemPipeline, Normalisation};
+use aet_data::{Augment, ItemPipeline, Normalisation, RebuildPipeline, ViewPipeline};
 use aet_geometry::Family;
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
@@ -32,7 +32,7 @@ pub use siamese::global_average;
 
 use crate::backbone::Encoder;
 use crate::batch::Batch;
-use crate::border::Framing;
+use crate::border::{BorderMode, Framing};
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 use crate::generator::LocalGenerator;
@@ -205,6 +205,24 @@ trait Decoder {
     fn set_framing(&mut self, _framing: Framing) {}
 }
 
+/// Augmented images, seen through noise of so many units of the pixel value where that is above 0, each
+/// with so many draws of N(0, 1) for a target.
+fn images_with_draws(
+    experiment: &Experiment,
+    augment: Augment,
+    noise: f64,
+    draws: usize,
+) -> Arc<dyn ItemPipeline> {
+    Arc::new(RebuildPipeline {
+        view: ViewPipeline {
+            augment,
+            normalisation: experiment.data.normalisation.clone(),
+        },
+        noise,
+        draws,
+    })
+}
+
 /// The figure, beside its loss, that says how well an objective does on images that it did not learn
 /// from, and what it is to be held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,7 +374,13 @@ impl Experiment {
 
     /// What sets the pretraining apart in tables, such as `aet projective`.
     pub fn method(&self) -> String {
-        self.objective.pretext().label(self)
+        let label = self.objective.pretext().label(self);
+        match self.warp.border {
+            _ if self.families().is_empty() => label,
+            BorderMode::Fill => label,
+            BorderMode::Reflect => format!("{label}, border reflect"),
+            BorderMode::Crop => format!("{label}, border crop"),
+        }
     }
 }
 
