@@ -55,6 +55,22 @@ impl ConfigError {
             value: value.to_string(),
         }
     }
+
+    /// Refuses a number that is not above 0, or not finite.
+    pub(crate) fn check_above_zero(key: &'static str, value: f64) -> Result<(), Self> {
+        match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Self::range(key, "above 0", value)),
+        }
+    }
+
+    /// Refuses a number that is less than 0, or not finite.
+    pub(crate) fn check_at_least_zero(key: &'static str, value: f64) -> Result<(), Self> {
+        match value >= 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Self::range(key, "at least 0", value)),
+        }
+    }
 }
 
 /// Something that went wrong while training, saving, loading or probing.

@@ -86,7 +86,7 @@ impl SgdConfig {
     /// Names the key, its range and the value.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_share("optimizer.momentum", self.momentum)?;
-        check_decay(self.weight_decay)
+        ConfigError::check_at_least_zero("optimizer.weight_decay", self.weight_decay)
     }
 
     /// The optimiser, without state.
@@ -138,11 +138,8 @@ impl AdamConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_share("optimizer.beta_1", self.beta_1)?;
         check_share("optimizer.beta_2", self.beta_2)?;
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            let (key, range) = ("optimizer.epsilon", "above 0");
-            return Err(ConfigError::range(key, range, self.epsilon));
-        }
-        check_decay(self.weight_decay)
+        ConfigError::check_above_zero("optimizer.epsilon", self.epsilon)?;
+        ConfigError::check_at_least_zero("optimizer.weight_decay", self.weight_decay)
     }
 
     /// The optimiser, without state.
@@ -166,14 +163,6 @@ fn check_share(key: &'static str, value: f64) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::range(key, "at least 0 and less than 1", value))
-}
-
-fn check_decay(value: f64) -> Result<(), ConfigError> {
-    if value >= 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    let (key, range) = ("optimizer.weight_decay", "at least 0");
-    Err(ConfigError::range(key, range, value))
 }
 
 /// `module` after one step against the gradient of `loss` (a single number) at learning rate

@@ -104,9 +104,7 @@ impl ScheduleConfig {
     /// Names the key, its range and the value.
     pub fn validate(&self, epochs: u64) -> Result<(), ConfigError> {
         let rate = self.peak_rate();
-        if !(rate > 0.0 && rate.is_finite()) {
-            return Err(ConfigError::range("schedule.rate", "above 0", rate));
-        }
+        ConfigError::check_above_zero("schedule.rate", rate)?;
         match self {
             Self::Constant { .. } => Ok(()),
             Self::Exponential { factor, .. } => {

@@ -98,9 +98,7 @@ impl Pretext for AedConfig {
             ("objective.kl_warmup_epochs", self.kl_warmup_epochs),
         ];
         for (key, value) in weights {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(ConfigError::range(key, "at least 0", value));
-            }
+            ConfigError::check_at_least_zero(key, value)?;
         }
         Ok(())
     }

@@ -83,14 +83,7 @@ impl Pretext for EnsembleConfig {
         for member in &self.members {
             member.transformation.validate()?;
             member.aet.validate(&member.transformation)?;
-            if !(member.weight > 0.0 && member.weight.is_finite()) {
-                let range = "above 0";
-                return Err(ConfigError::range(
-                    "objective.members.weight",
-                    range,
-                    member.weight,
-                ));
-            }
+            ConfigError::check_above_zero("objective.members.weight", member.weight)?;
         }
         Ok(())
     }

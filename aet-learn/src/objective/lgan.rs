@@ -123,18 +123,14 @@ impl Pretext for LganConfig {
             ("objective.jacobian_step", self.jacobian_step),
             ("objective.discriminator_rate", self.discriminator_rate),
         ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(ConfigError::range(key, "above 0", value));
-            }
+            ConfigError::check_above_zero(key, value)?;
         }
         for (key, value) in [
             ("objective.locality", self.locality),
             ("objective.origin", self.origin),
             ("objective.orthonormality", self.orthonormality),
         ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(ConfigError::range(key, "at least 0", value));
-            }
+            ConfigError::check_at_least_zero(key, value)?;
         }
         Ok(())
     }
@@ -202,8 +198,8 @@ impl Lgan {
         let still = z.zeros_like();
         let z = Tensor::cat(vec![z, still], 0);
         let both = self.generator.chart(origin.twice(), z);
-        let mut both = both.chunk(2, 0).into_iter();
-        std::array::from_fn(|_| both.next().unwrap_or_else(|| unreachable!("two chunks")))
+        let both = both.chunk(2, 0);
+        [both[0].clone(), both[1].clone()]
     }
 
     /// Axes of z for J, `[images, count, axes]`: rows of the identity, chosen by the order of the

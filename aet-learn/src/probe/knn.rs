@@ -51,13 +51,7 @@ impl KnnConfig {
                 self.neighbours,
             ));
         }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Err(ConfigError::range(
-                "probes.method.temperature",
-                "above 0",
-                self.temperature,
-            ));
-        }
+        ConfigError::check_above_zero("probes.method.temperature", self.temperature)?;
         Ok(())
     }
 

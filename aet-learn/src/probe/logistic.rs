@@ -58,12 +58,8 @@ impl LogisticConfig {
     /// # Errors
     /// Names the key, its range and the value.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive = |key, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(ConfigError::range(key, "above 0", value)),
-        };
-        positive("probes.method.c", self.c)?;
-        positive("probes.method.tolerance", self.tolerance)?;
+        ConfigError::check_above_zero("probes.method.c", self.c)?;
+        ConfigError::check_above_zero("probes.method.tolerance", self.tolerance)?;
         if self.iterations == 0 {
             let key = "probes.method.iterations";
             return Err(ConfigError::range(key, "at least 1", self.iterations));

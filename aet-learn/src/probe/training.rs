@@ -68,9 +68,7 @@ impl HeadTraining {
                 self.batch_size.to_string(),
             );
         }
-        if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return refuse("probes.training.rate", "above 0", self.rate.to_string());
-        }
+        ConfigError::check_above_zero("probes.training.rate", self.rate)?;
         let rising = self.milestones.is_sorted_by(|a, b| a < b);
         if !(rising && self.milestones.iter().all(|m| (0.0..=1.0).contains(m))) {
             return refuse(
@@ -83,13 +81,7 @@ impl HeadTraining {
             let range = "above 0 and at most 1";
             return refuse("probes.training.factor", range, self.factor.to_string());
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return refuse(
-                "probes.training.weight_decay",
-                "at least 0",
-                self.weight_decay.to_string(),
-            );
-        }
+        ConfigError::check_at_least_zero("probes.training.weight_decay", self.weight_decay)?;
         if self.images_per_epoch == Some(0) {
             return refuse("probes.training.images_per_epoch", "at least 1", "0".into());
         }
