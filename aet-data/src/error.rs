@@ -73,6 +73,17 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// One image of a set cannot be used, for a reason that its bytes or its label give before any
+    /// decoder sees it.
+    #[error("image {index} ({name}): {problem}")]
+    Image {
+        /// Index in the set.
+        index: usize,
+        /// Where the image came from.
+        name: String,
+        /// What is wrong with it, and what to do about it.
+        problem: String,
+    },
     /// An encoded image could not be decoded.
     #[error("image {index} ({name}) cannot be decoded")]
     Decode {
@@ -137,6 +148,19 @@ impl DataError {
     /// other split can be [held out](crate::hold_out).
     pub fn is_no_split(&self) -> bool {
         matches!(self, Self::NoSplit { .. })
+    }
+
+    /// Whether one image of a set is at fault, so that a reader can go on without it: it cannot be
+    /// read, decoded or resized, or its label is out of range. Everything else is about the whole
+    /// set, or about the request.
+    pub fn is_about_one_image(&self) -> bool {
+        matches!(
+            self,
+            Self::Image { .. }
+                | Self::Decode { .. }
+                | Self::Resize { .. }
+                | Self::ParquetRow { .. }
+        )
     }
 
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {

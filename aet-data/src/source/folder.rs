@@ -101,6 +101,10 @@ impl Source for FolderSource {
         })
     }
 
+    fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
+        Ok(self.images.iter().map(|(_, label)| *label).collect())
+    }
+
     fn class_names(&self) -> &[String] {
         &self.class_names
     }

@@ -9,6 +9,7 @@ pub mod parquet;
 pub mod shapes;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -53,6 +54,28 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When the image cannot be read, or `index` lies outside the set.
     fn read(&self, index: usize) -> Result<RawSample, DataError>;
+
+    /// Label of every image, `[count]`; `None` where it has none, or one that cannot be used, which
+    /// [`read`](Self::read) then says. A format that can tell labels without reading the images
+    /// does; the others read all of them.
+    ///
+    /// # Errors
+    /// When the set cannot be read.
+    fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
+        let label = |index| match self.read(index) {
+            Ok(sample) => Ok(sample.label),
+            Err(error) if error.is_about_one_image() => Ok(None),
+            Err(error) => Err(error),
+        };
+        (0..self.len()).map(label).collect()
+    }
+
+    /// Runs of neighbouring images that are read at one go, such as the row groups of a file, one
+    /// after the other from the first image to the last; `None` where any image is as near as any
+    /// other. A reader that wants images in random order goes through a few blocks at a time.
+    fn blocks(&self) -> Option<Vec<Range<usize>>> {
+        None
+    }
 
     /// Name of every class, in the order of the labels; empty for a set without labels.
     fn class_names(&self) -> &[String];

@@ -9,6 +9,7 @@ mod columns;
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -173,6 +174,28 @@ impl Source for ParquetSource {
         })
     }
 
+    /// Reads the columns of labels alone.
+    fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
+        let mut labels = Vec::with_capacity(self.len);
+        for shard in &self.shards {
+            for number in 0..shard.group_starts.len() - 1 {
+                labels.extend(shard.labels(number, self.class_names.len())?);
+            }
+        }
+        Ok(labels)
+    }
+
+    fn blocks(&self) -> Option<Vec<Range<usize>>> {
+        let groups = |shard: &Shard| {
+            let first = shard.first;
+            let ends = shard.group_starts.windows(2);
+            ends.map(|pair| first + pair[0]..first + pair[1])
+                .filter(|rows| !rows.is_empty())
+                .collect::<Vec<_>>()
+        };
+        Some(self.shards.iter().flat_map(groups).collect())
+    }
+
     fn class_names(&self) -> &[String] {
         &self.class_names
     }
@@ -234,6 +257,22 @@ impl Shard {
 
     fn rows_of(&self, group: usize) -> usize {
         self.group_starts[group + 1] - self.group_starts[group]
+    }
+
+    /// The labels of one row group; `None` also for one that is none of `classes`.
+    fn labels(&self, number: usize, classes: usize) -> Result<Vec<Option<u32>>, DataError> {
+        let rows = self.rows_of(number);
+        let Some(column) = self.label_column.filter(|_| rows > 0) else {
+            return Ok(vec![None; rows]);
+        };
+        let batch = self.read_columns(number, [column])?;
+        let group = Group {
+            images: batch.column(0).clone(),
+            labels: Some(batch.column(0).clone()),
+        };
+        Ok((0..rows)
+            .map(|row| group.label(row, classes).unwrap_or(None))
+            .collect())
     }
 
     fn read_group(&self, number: usize) -> Result<Group, DataError> {
