@@ -7,6 +7,8 @@ and the reading of the set drop out of the difference.
 
 usage: compare_pairs.py --peer "python pairs_pil.py cifar" --set <CIFAR-10 binary folder>
                         [--ours target/release/examples/pairs_per_second] [--rounds 5]
+       compare_pairs.py --peer "python pairs_pil.py photos" --set <folder of photographs> --photos
+                        --peer-count 600 --ours-count 2000
 Before: cargo build --release -p aet-data --example pairs_per_second
 """
 import argparse
@@ -22,10 +24,10 @@ def processor_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def run(command, count):
+def run(command, count, flags):
     """(pairs per second it prints, processor seconds it took)"""
     before = processor_seconds()
-    printed = subprocess.run(command + [str(count)], check=True, capture_output=True, text=True)
+    printed = subprocess.run(command + [str(count)] + flags, check=True, capture_output=True, text=True)
     found = re.search(r"([0-9.]+) pairs/s", printed.stdout)
     if not found:
         raise SystemExit(f"no `pairs/s` in the output of {command}: {printed.stdout!r}")
@@ -45,22 +47,24 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--peer-count", type=int, default=12_000)
     arguments.add_argument("--ours-count", type=int, default=200_000)
+    arguments.add_argument("--photos", action="store_true", help="photographs, decoded for each pair")
     options = arguments.parse_args()
+    ours = [options.ours, options.set]
     sides = {
-        "ours": ([options.ours, options.set], options.ours_count),
-        "peer": (shlex.split(options.peer), options.peer_count),
+        "ours": (ours, options.ours_count, ["--photos"] if options.photos else []),
+        "peer": (shlex.split(options.peer), options.peer_count, []),
     }
     wall = {name: [] for name in sides}
     processor = {name: [] for name in sides}
     for _ in range(max(options.rounds, 5)):
-        for name, (command, count) in sides.items():
+        for name, (command, count, flags) in sides.items():
             few = count // 6
-            _, seconds_few = run(command, few)
-            rate, seconds = run(command, count)
+            _, seconds_few = run(command, few, flags)
+            rate, seconds = run(command, count, flags)
             wall[name].append(rate)
             if seconds > seconds_few:
                 processor[name].append((count - few) / (seconds - seconds_few))
-    print("| CIFAR-10 pairs on one core | ours | peer | ratio |")
+    print(f"| {'photographs' if options.photos else 'CIFAR-10 pairs'} on one core | ours | peer | ratio |")
     print("|---|---|---|---|")
     row("pairs / s of wall time", wall["ours"], wall["peer"])
     if all(processor.values()):

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use aet_data::decode::{decode, fit};
 use aet_data::random::{Purpose, generator};
 use aet_data::{
-    Augment, EpochPlan, ImageSet, ItemContext, ItemPipeline, Loader, Normalisation, Order,
-    PairPipeline, Payload, ShapesConfig, Source,
+    Augment, AugmentBuffers, EpochPlan, ImageSet, ItemContext, ItemPipeline, Loader, Normalisation,
+    Order, PairPipeline, Payload, ShapesConfig, Share, Source,
 };
 use aet_geometry::{Family, Homography, RgbImage, TransformationFamily, warp_into};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -35,6 +35,7 @@ fn pairs() -> PairPipeline {
         augment: Augment {
             crop_padding: 4,
             horizontal_flip: true,
+            ..Augment::none()
         },
         family: Family::default_of("projective").unwrap(),
         border: [128; 3].into(),
@@ -82,6 +83,7 @@ fn stages(criterion: &mut Criterion) {
     let (set, pipeline) = (set(), pairs());
     let mut image = noise(SIDE, SIDE);
     let mut view = vec![0.0; 3 * SIDE * SIDE];
+    let mut buffers = AugmentBuffers::default();
     let normaliser = pipeline.normalisation.prepare();
     let rng = |index: usize, purpose| generator(1, 0, index as u64, purpose);
     let sample =
@@ -93,7 +95,10 @@ fn stages(criterion: &mut Criterion) {
         bencher.iter(|| {
             for index in 0..COUNT {
                 let mut rng = rng(index, Purpose::Augment);
-                (pipeline.augment).apply_into(set.image(index), &mut rng, image.view_mut());
+                let output = image.view_mut();
+                (pipeline.augment)
+                    .apply_into(set.image(index), &mut rng, &mut buffers, output)
+                    .unwrap();
                 black_box(&mut image);
             }
         });
@@ -126,7 +131,9 @@ fn stages(criterion: &mut Criterion) {
             for index in 0..COUNT {
                 context.set_index(index);
                 let views = &mut [view.as_mut_slice(), warped.as_mut_slice()];
-                pipeline.make(set.image(index), &mut context, views, &mut target);
+                pipeline
+                    .make(set.image(index), &mut context, views, &mut target)
+                    .unwrap();
                 black_box(views);
             }
         });
@@ -150,10 +157,11 @@ fn batches(criterion: &mut Criterion) {
                     order: Order::Shuffled,
                     drop_last: false,
                     first_step: 0,
+                    share: Share::WHOLE,
                 };
                 let made = Loader::epoch(set.clone(), pipeline.clone(), plan, workers).unwrap();
                 let recycler = made.recycler();
-                made.for_each(|batch| recycler.recycle(black_box(batch)));
+                made.for_each(|batch| recycler.recycle(black_box(batch.unwrap())));
             });
         });
     }

@@ -45,4 +45,46 @@ impl HostBatch {
         self.indices.clear();
         self.labels.clear();
     }
+
+    /// Takes the items that were made, by their places; those that were left out make way.
+    pub(crate) fn settle(&mut self, made: &[Option<usize>]) {
+        let left = made.iter().flatten().count();
+        if left < made.len() {
+            let view_len: usize = self.view_shape[1..].iter().product();
+            for view in &mut self.views {
+                close_gaps(view, view_len, made);
+            }
+            close_gaps(&mut self.targets, self.target_len, made);
+            self.view_shape[0] = left;
+        }
+        self.indices.extend(made.iter().flatten());
+    }
+}
+
+/// Moves the rows of `values`, each `len` long, over those that were not made.
+fn close_gaps(values: &mut Vec<f32>, len: usize, made: &[Option<usize>]) {
+    let rows = made.iter().enumerate().filter(|(_, made)| made.is_some());
+    let mut end = 0;
+    for (row, _) in rows {
+        values.copy_within(row * len..(row + 1) * len, end);
+        end += len;
+    }
+    values.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_that_were_left_out_leave_no_gap() {
+        let mut batch = HostBatch::default();
+        batch.reshape(1, [4, 1, 1, 2], 1);
+        batch.views[0] = vec![0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0];
+        batch.targets = vec![5.0, 6.0, 7.0, 8.0];
+        batch.settle(&[None, Some(9), None, Some(4)]);
+        assert_eq!(batch.views[0], [10.0, 11.0, 30.0, 31.0]);
+        assert_eq!(batch.targets, [6.0, 8.0]);
+        assert_eq!((batch.view_shape[0], &batch.indices[..]), (2, &[9, 4][..]));
+    }
 }

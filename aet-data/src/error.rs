@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::skip::Skipped;
+
 /// What went wrong with a set of images. Messages name the file, and the index inside it where
 /// there is one.
 #[derive(Debug, Error)]
@@ -104,6 +106,31 @@ pub enum DataError {
         name: String,
         /// Why.
         problem: String,
+    },
+    /// More images of a set could not be used than may be left out.
+    #[error(
+        "{skipped} of {total} images cannot be used, and no more than a share of {most} may be left \
+         out (data.most_skipped); the last one"
+    )]
+    TooManyBroken {
+        /// Images that could not be used.
+        skipped: usize,
+        /// Images of the set.
+        total: usize,
+        /// The largest share that may be left out.
+        most: f64,
+        /// What is wrong with the last of them.
+        #[source]
+        source: Box<DataError>,
+    },
+    /// Every image of a set was left out.
+    #[error(
+        "none of the images can be used ({} were left out); the first one: {}",
+        skipped.len(), skipped.first().map_or("", |first| first.error.as_str())
+    )]
+    NothingLeft {
+        /// The images that were left out, and why.
+        skipped: Vec<Skipped>,
     },
     /// Two images of a set differ in size, and no common size was asked for.
     #[error(

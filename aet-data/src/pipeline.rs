@@ -11,7 +11,7 @@ pub use altered::{Alteration, AlteredPipeline};
 pub use rebuild::RebuildPipeline;
 pub use turns::QuarterTurnPipeline;
 
-use crate::augment::Augment;
+use crate::augment::{Augment, AugmentBuffers};
 use crate::normalise::Normalisation;
 use crate::random::{ItemRng, Purpose, generator};
 
@@ -21,7 +21,10 @@ pub struct ItemContext {
     seed: u64,
     epoch: u64,
     index: usize,
+    /// Height and width of an item; none for that of its image.
+    item_size: Option<[usize; 2]>,
     images: [RgbImage; 2],
+    buffers: AugmentBuffers,
 }
 
 impl ItemContext {
@@ -31,7 +34,9 @@ impl ItemContext {
             seed,
             epoch,
             index,
+            item_size: None,
             images: std::array::from_fn(|_| RgbImage::filled(0, 0, [0; 3])),
+            buffers: AugmentBuffers::default(),
         }
     }
 
@@ -50,15 +55,40 @@ impl ItemContext {
         generator(self.seed, self.epoch, self.index as u64, purpose)
     }
 
-    /// Two images of `size` (height, width) with any content, to work in; their memory is kept for
-    /// the next item.
-    pub fn images(&mut self, [height, width]: [usize; 2]) -> [&mut RgbImage; 2] {
-        self.images.each_mut().map(|image| {
-            if [image.height(), image.width()] != [height, width] {
-                *image = RgbImage::filled(height, width, [0; 3]);
+    /// Says that items have this height and width, whatever the size of their images; otherwise an
+    /// item has that of its image.
+    pub fn set_item_size(&mut self, size: [usize; 2]) {
+        self.item_size = Some(size);
+    }
+
+    /// Height and width of the item made of `image`.
+    pub fn item_size(&self, image: RgbView<'_>) -> [usize; 2] {
+        (self.item_size).unwrap_or([image.height(), image.width()])
+    }
+
+    /// `image` augmented and at the size of an item, and a second image of that size with any
+    /// content, to work in. The draws are those of [`Purpose::Augment`].
+    ///
+    /// # Errors
+    /// When the image cannot be brought to that size.
+    pub fn augmented<'a>(
+        &'a mut self,
+        augment: &Augment,
+        image: RgbView<'a>,
+    ) -> Result<(RgbView<'a>, &'a mut RgbImage), String> {
+        let size = self.item_size(image);
+        let mut rng = self.generator(Purpose::Augment);
+        for image in &mut self.images {
+            if [image.height(), image.width()] != size {
+                *image = RgbImage::filled(size[0], size[1], [0; 3]);
             }
-            image
-        })
+        }
+        let [augmented, other] = &mut self.images;
+        if augment.leaves([image.height(), image.width()], size) {
+            return Ok((image, other));
+        }
+        augment.apply_into(image, &mut rng, &mut self.buffers, augmented.view_mut())?;
+        Ok((augmented.view(), other))
     }
 }
 
@@ -80,13 +110,16 @@ pub trait ItemPipeline: Send + Sync {
     /// `views` holds [`views`](Self::views) slices, `target` [`target_len`](Self::target_len)
     /// numbers; all of them are to be written. Random choices come from
     /// [`ItemContext::generator`] only, so that they depend on seed, epoch and index alone.
+    ///
+    /// # Errors
+    /// What is wrong with the image, when nothing can be made of it.
     fn make(
         &self,
         image: RgbView<'_>,
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    );
+    ) -> Result<(), String>;
 }
 
 /// Pairs for auto-encoding transformations: the augmented image x, its transform t(x), and the
@@ -118,14 +151,14 @@ impl ItemPipeline for PairPipeline {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
         let copies = Copies {
             augment: &self.augment,
             families: std::slice::from_ref(&self.family),
             border: self.border,
             normalisation: &self.normalisation,
         };
-        copies.make(image, context, views, target);
+        copies.make(image, context, views, target)
     }
 }
 
@@ -159,14 +192,14 @@ impl ItemPipeline for EnsemblePipeline {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
         let copies = Copies {
             augment: &self.augment,
             families: &self.families,
             border: self.border,
             normalisation: &self.normalisation,
         };
-        copies.make(image, context, views, target);
+        copies.make(image, context, views, target)
     }
 }
 
@@ -185,18 +218,10 @@ impl Copies<'_> {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
-        let (height, width) = (image.height(), image.width());
-        let mut augment_rng = context.generator(Purpose::Augment);
+    ) -> Result<(), String> {
+        let [height, width] = context.item_size(image);
         let mut transform_rng = context.generator(Purpose::Transform);
-        let [augmented, warped] = context.images([height, width]);
-        let original = if self.augment.is_identity() {
-            image
-        } else {
-            let output = augmented.view_mut();
-            self.augment.apply_into(image, &mut augment_rng, output);
-            augmented.view()
-        };
+        let (original, warped) = context.augmented(self.augment, image)?;
         let normaliser = self.normalisation.prepare();
         normaliser.apply_into(original, views[0]);
         let mut rest = target;
@@ -209,6 +234,7 @@ impl Copies<'_> {
             own.copy_from_slice(&sampled.target);
             rest = others;
         }
+        Ok(())
     }
 }
 
@@ -236,15 +262,10 @@ impl ItemPipeline for ViewPipeline {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         _target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
         let normaliser = self.normalisation.prepare();
-        if self.augment.is_identity() {
-            return normaliser.apply_into(image, views[0]);
-        }
-        let mut rng = context.generator(Purpose::Augment);
-        let [augmented, _] = context.images([image.height(), image.width()]);
-        let output = augmented.view_mut();
-        self.augment.apply_into(image, &mut rng, output);
-        normaliser.apply_into(augmented.view(), views[0]);
+        let (augmented, _) = context.augmented(&self.augment, image)?;
+        normaliser.apply_into(augmented, views[0]);
+        Ok(())
     }
 }

@@ -36,6 +36,8 @@ pub enum Purpose {
     Noise = 8,
     /// Choosing a subset of labelled items.
     Subset = 9,
+    /// Which image stands in for one that cannot be used.
+    Substitute = 10,
 }
 
 /// The generator of one item and purpose; see the page of this module.

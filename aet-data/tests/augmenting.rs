@@ -1,9 +1,9 @@
-//! Crop and flip against a naive reference.
+//! Crop and flip against a naive reference; images of any size become items; colours.
 #![allow(clippy::unwrap_used)]
 
-use aet_data::Augment;
 use aet_data::augment::AugmentChoice;
 use aet_data::random::{Purpose, generator};
+use aet_data::{Augment, AugmentBuffers, CropPlace, ResizedCrop};
 use aet_geometry::RgbImage;
 use proptest::prelude::*;
 use rand::Rng;
@@ -58,7 +58,11 @@ proptest! {
 
     #[test]
     fn choices_stay_in_range_and_apply_as_drawn(padding in 0_usize..6, flip: bool, seed: u64) {
-        let augment = Augment { crop_padding: padding, horizontal_flip: flip };
+        let augment = Augment {
+            crop_padding: padding,
+            horizontal_flip: flip,
+            ..Augment::none()
+        };
         let choice = augment.choose(&mut generator(seed, 0, 0, Purpose::Augment));
         prop_assert!(choice.shift_down.unsigned_abs() <= padding);
         prop_assert!(choice.shift_right.unsigned_abs() <= padding);
@@ -66,7 +70,8 @@ proptest! {
         let image = noise(6, 7, seed);
         let mut output = RgbImage::filled(6, 7, [77; 3]);
         let mut rng = generator(seed, 0, 0, Purpose::Augment);
-        augment.apply_into(image.view(), &mut rng, output.view_mut());
+        let mut buffers = AugmentBuffers::default();
+        augment.apply_into(image.view(), &mut rng, &mut buffers, output.view_mut()).unwrap();
         prop_assert_eq!(output, reference(&image, choice));
     }
 }
@@ -76,6 +81,7 @@ fn every_place_and_side_comes_equally_often() {
     let augment = Augment {
         crop_padding: 2,
         horizontal_flip: true,
+        ..Augment::none()
     };
     let mut seen = std::collections::HashMap::new();
     for index in 0..10_000 {
@@ -101,4 +107,128 @@ fn an_output_of_another_size_is_the_callers_bug() {
         flipped: false,
     };
     choice.apply_into(image.view(), output.view_mut());
+}
+
+/// A smooth picture: the red of a pixel is its column, the green its row.
+fn gradient(height: usize, width: usize) -> RgbImage {
+    let pixels = (0..height * width).flat_map(|at| [(at % width) as u8, (at / width) as u8, 77]);
+    RgbImage::new(height, width, pixels.collect()).unwrap()
+}
+
+fn item(augment: &Augment, image: &RgbImage, seed: u64, size: [usize; 2]) -> RgbImage {
+    let mut output = RgbImage::filled(size[0], size[1], [9; 3]);
+    let mut rng = generator(seed, 0, 0, Purpose::Augment);
+    let mut buffers = AugmentBuffers::default();
+    augment
+        .apply_into(image.view(), &mut rng, &mut buffers, output.view_mut())
+        .unwrap();
+    output
+}
+
+#[test]
+fn a_larger_image_becomes_an_item_by_its_middle() {
+    let image = gradient(100, 160);
+    let found = item(&Augment::none(), &image, 1, [50, 50]);
+    // Columns 30 to 130, two for one.
+    for (row, column) in [(0, 0), (20, 7), (49, 49)] {
+        let [red, green, blue] = found.pixel(row, column);
+        let expected = [30 + 2 * column, 2 * row];
+        assert!(red.abs_diff(expected[0] as u8) <= 1, "{red} {expected:?}");
+        assert!(
+            green.abs_diff(expected[1] as u8) <= 1,
+            "{green} {expected:?}"
+        );
+        assert_eq!(blue, 77);
+    }
+}
+
+#[test]
+fn resize_and_crop_take_the_middle_when_still_and_any_place_in_training() {
+    let image = gradient(100, 160);
+    let augment = Augment {
+        resize: Some(50),
+        ..Augment::none()
+    };
+    let size = [40, 40];
+    // Resized to 50x80; the middle 40x40 begins at row 5 and column 20 of it.
+    let middle = item(&augment.still(), &image, 1, size);
+    assert!(
+        middle.pixel(0, 0)[0].abs_diff(40) <= 1,
+        "{:?}",
+        middle.pixel(0, 0)
+    );
+    assert!(
+        middle.pixel(0, 0)[1].abs_diff(10) <= 1,
+        "{:?}",
+        middle.pixel(0, 0)
+    );
+    assert_eq!(
+        middle,
+        item(&augment.still(), &image, 2, size),
+        "nothing is random"
+    );
+    let firsts = (0..200).map(|seed| item(&augment, &image, seed, size).pixel(0, 0));
+    let firsts: Vec<[u8; 3]> = firsts.collect();
+    let columns = || firsts.iter().map(|pixel| pixel[0]);
+    let rows = || firsts.iter().map(|pixel| pixel[1]);
+    assert!(columns().min().unwrap() <= 2 && columns().max().unwrap() >= 78);
+    assert!(rows().min().unwrap() <= 2 && rows().max().unwrap() >= 18);
+    let fixed = Augment {
+        crop_place: CropPlace::Centre,
+        ..augment
+    };
+    assert_eq!(middle, item(&fixed, &image, 3, size));
+}
+
+#[test]
+fn all_steps_follow_each_other() {
+    let image = gradient(90, 120);
+    let framed = Augment {
+        resized_crop: Some(ResizedCrop {
+            scale: [0.3, 0.5],
+            ..ResizedCrop::default()
+        }),
+        ..Augment::none()
+    };
+    let flipped = Augment {
+        horizontal_flip: true,
+        ..framed.clone()
+    };
+    let coloured = Augment {
+        jitter: Some(aet_geometry::Colour::default()),
+        ..flipped.clone()
+    };
+    let mut mirrored = 0;
+    for seed in 0..20 {
+        let plain = item(&framed, &image, seed, [30, 40]);
+        let moved = item(&flipped, &image, seed, [30, 40]);
+        // The crop is drawn before the flip, so that both take the same part.
+        if moved != plain {
+            mirrored += 1;
+            assert_eq!(moved.pixel(3, 39), plain.pixel(3, 0));
+        }
+        let changed = item(&coloured, &image, seed, [30, 40]);
+        assert_ne!(changed, moved, "seed {seed}");
+        assert_eq!(changed, item(&coloured, &image, seed, [30, 40]));
+    }
+    assert!((4..17).contains(&mirrored), "{mirrored}");
+}
+
+#[test]
+fn what_does_not_go_together_is_named() {
+    let resize = |resize| Augment {
+        resize: Some(resize),
+        ..Augment::none()
+    };
+    resize(256).validate(Some([224, 224])).unwrap();
+    for (augment, size, part) in [
+        (resize(200), Some([224, 160]), "224"),
+        (resize(256), None, "data.image_size"),
+    ] {
+        let message = augment.validate(size).unwrap_err().to_string();
+        assert!(
+            message.contains("augment.resize") && message.contains(part),
+            "{message}"
+        );
+    }
 }

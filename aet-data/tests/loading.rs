@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aet_data::random::{Purpose, generator, permutation};
 use aet_data::{
-    Augment, EpochPlan, HostBatch, ImageSet, ItemContext, ItemPipeline, Loader, Normalisation,
-    Order, PairPipeline, ViewPipeline, steps_per_epoch,
+    Augment, AugmentBuffers, EpochPlan, HostBatch, ImageSet, ItemContext, ItemPipeline, Loader,
+    Normalisation, Order, PairPipeline, Share, ViewPipeline, steps_per_epoch,
 };
 use aet_geometry::{Family, RgbView, TransformationFamily};
 use rand::Rng;
@@ -39,6 +39,7 @@ fn pairs(kind: &str) -> PairPipeline {
         augment: Augment {
             crop_padding: 2,
             horizontal_flip: true,
+            ..Augment::none()
         },
         family: Family::default_of(kind).unwrap(),
         border: [9, 8, 7].into(),
@@ -54,6 +55,7 @@ fn plan() -> EpochPlan {
         order: Order::Shuffled,
         drop_last: false,
         first_step: 0,
+        share: Share::WHOLE,
     }
 }
 
@@ -61,6 +63,7 @@ fn batches(plan: EpochPlan, workers: usize) -> Vec<HostBatch> {
     let pipeline = Arc::new(pairs("projective"));
     Loader::epoch(set(), pipeline, plan, workers)
         .unwrap()
+        .map(Result::unwrap)
         .collect()
 }
 
@@ -123,14 +126,21 @@ fn a_pair_is_the_augmented_image_and_its_warp() {
         };
         let length = pipeline.family.target_len();
         let normaliser = pipeline.normalisation.prepare();
+        let mut buffers = AugmentBuffers::default();
         let made = Loader::epoch(set.clone(), Arc::new(pipeline.clone()), sequential, 0);
-        let batch = made.unwrap().nth(1).unwrap();
+        let batch = made.unwrap().nth(1).unwrap().unwrap();
         for (row, &index) in batch.indices.iter().enumerate() {
             let mut original = set.image(index).to_image();
             let mut rng = generator(11, 3, index as u64, Purpose::Augment);
             pipeline
                 .augment
-                .apply_into(set.image(index), &mut rng, original.view_mut());
+                .apply_into(
+                    set.image(index),
+                    &mut rng,
+                    &mut buffers,
+                    original.view_mut(),
+                )
+                .unwrap();
             let mut rng = generator(11, 3, index as u64, Purpose::Transform);
             let sampled = pipeline.family.sample(&mut rng, 8, 8);
             let warped = sampled
@@ -234,7 +244,7 @@ fn a_view_is_the_image_itself_without_augmentation() {
         ..plan()
     };
     let plain = Loader::epoch(set.clone(), view(Augment::none()), sequential.clone(), 1);
-    let batch = plain.unwrap().next().unwrap();
+    let batch = plain.unwrap().next().unwrap().unwrap();
     assert_eq!(
         (batch.views.len(), batch.targets.len(), batch.is_empty()),
         (1, 0, false)
@@ -243,7 +253,7 @@ fn a_view_is_the_image_itself_without_augmentation() {
     let found = batch.views[0][2 * 192 + 4 * 8 + 5];
     assert!((found - red).abs() < 1e-6);
     let changed = Loader::epoch(set, view(pairs("affine").augment), sequential, 1);
-    assert_ne!(changed.unwrap().next().unwrap().views, batch.views);
+    assert_ne!(changed.unwrap().next().unwrap().unwrap().views, batch.views);
 }
 
 #[test]
@@ -252,9 +262,10 @@ fn recycled_batches_hold_nothing_of_their_past() {
     for workers in [0, 2] {
         let pipeline = Arc::new(pairs("projective"));
         let made = Loader::epoch(set(), pipeline, plan(), workers).unwrap();
-        assert_eq!((made.steps(), made.len()), (6, 6));
+        assert_eq!((made.steps(), made.size_hint().1), (6, Some(6)));
         let recycler = made.recycler();
         for (batch, expected) in made.zip(&expected) {
+            let batch = batch.unwrap();
             assert_eq!(&batch, expected);
             recycler.recycle(batch);
         }
@@ -286,11 +297,12 @@ impl ItemPipeline for Counting {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
         assert_ne!(Some(context.index()), self.panics_at, "told to");
         self.made.fetch_add(1, Ordering::SeqCst);
         views[0].fill(context.index() as f32);
         target[0] = -(context.index() as f32);
+        Ok(())
     }
 }
 
@@ -305,7 +317,7 @@ fn threads_end_with_the_iterator_and_stay_few_batches_ahead() {
     });
     let weak = Arc::downgrade(&set);
     let mut batches = Loader::epoch(set, pipeline, plan(), 3).unwrap();
-    let first = batches.next().unwrap();
+    let first = batches.next().unwrap().unwrap();
     assert_eq!(first.view_shape, [4, 3, 1, 1]);
     assert_eq!(first.views[0][0], first.indices[0] as f32);
     assert_eq!(first.targets[3], -(first.indices[3] as f32));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aet_data::random::{Purpose, generator};
 use aet_data::{
     Augment, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Normalisation, Order,
-    QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
+    QuarterTurnPipeline, RebuildPipeline, Share, ViewPipeline,
 };
 use rand::Rng;
 
@@ -23,6 +23,7 @@ fn view() -> ViewPipeline {
         augment: Augment {
             crop_padding: 2,
             horizontal_flip: true,
+            ..Augment::none()
         },
         normalisation: Normalisation::default(),
     }
@@ -44,6 +45,7 @@ fn plan() -> EpochPlan {
         order: Order::Shuffled,
         drop_last: false,
         first_step: 0,
+        share: Share::WHOLE,
     }
 }
 
@@ -55,6 +57,7 @@ fn batches(
 ) -> Vec<HostBatch> {
     Loader::epoch(set(size), Arc::new(pipeline), plan, workers)
         .unwrap()
+        .map(Result::unwrap)
         .collect()
 }
 

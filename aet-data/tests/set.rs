@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Mutex;
 
-use aet_data::{DataError, ImageSet, Location, ShapesConfig, Split, hold_out, open};
+use aet_data::{DataError, ImageSet, LoadOptions, Location, ShapesConfig, Split, hold_out, open};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbaImage};
 use support::{marked, png, write};
 use tempfile::TempDir;
@@ -62,7 +62,10 @@ fn a_range_is_loaded_as_that_part_of_the_set() {
         ..ShapesConfig::default()
     };
     let source = open(&Location::Shapes(config), Split::Train).unwrap();
-    let load = |range| ImageSet::load_range(source.as_ref(), range, None, 2, &|_, _| {});
+    let load = |range| {
+        let options = LoadOptions::default();
+        ImageSet::load_range(source.as_ref(), range, &options, &|_, _| {})
+    };
     let all = load(0..100).unwrap();
     let part = load(37..91).unwrap();
     assert_eq!(part, all.subset(&(37..91).collect::<Vec<_>>()));

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use aet_data::{Augment, Normalisation, ShapesConfig};
+use aet_data::{Augment, DecodeOptions, LoadOptions, Normalisation, OnError, ShapesConfig};
 use aet_geometry::{Family, Projective, TransformationFamily};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -68,9 +68,21 @@ fn default_family() -> Family {
 pub struct DataConfig {
     /// `shapes`, or the path of a data set.
     pub path: String,
-    /// Height and width that images are brought to, in pixels; absent, they are taken as they are
-    /// and all have to be of one size.
+    /// Height and width of what the encoder sees of an image, in pixels; absent, images are taken as
+    /// they are and all have to be of one size.
     pub image_size: Option<[usize; 2]>,
+    /// Whether images are decoded once and held in memory, or decoded whenever they are read.
+    pub access: Access,
+    /// With `access = "auto"`, the most memory that decoded images may take, in MiB: sets that take
+    /// more are decoded whenever they are read.
+    pub memory_mib: u64,
+    /// What happens with images that cannot be read or decoded.
+    pub on_error: OnBroken,
+    /// With `on_error = "skip"`, the largest share of a set that may be left out before the run
+    /// stops.
+    pub most_skipped: f64,
+    /// Limits of decoding, and whether noted orientations are followed.
+    pub decode: DecodeOptions,
     /// Share of the training images set aside for evaluation where the data has no test split.
     pub hold_out: f64,
     /// Mean and standard deviation of the channels, taken off and divided by.
@@ -84,9 +96,57 @@ impl Default for DataConfig {
         Self {
             path: "shapes".into(),
             image_size: None,
+            access: Access::Auto,
+            memory_mib: 4096,
+            on_error: OnBroken::Skip,
+            most_skipped: 0.1,
+            decode: DecodeOptions::default(),
             hold_out: 0.1,
             normalisation: Normalisation::default(),
             shapes: ShapesConfig::default(),
+        }
+    }
+}
+
+/// Where the decoded images of a set are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// In memory if they take no more than `memory_mib`, otherwise nowhere.
+    #[default]
+    Auto,
+    /// In memory.
+    Memory,
+    /// Nowhere: an image is decoded whenever it is read.
+    Stream,
+}
+
+/// What happens with images that cannot be read or decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBroken {
+    /// They are left out, counted, and listed in `skipped.jsonl` of the run.
+    #[default]
+    Skip,
+    /// The first of them ends the work.
+    Fail,
+}
+
+impl DataConfig {
+    /// How images are taken into a set, with `workers` threads, for items that are cropped as `augment`
+    /// says.
+    pub fn load_options(&self, augment: &Augment, workers: usize) -> LoadOptions {
+        LoadOptions {
+            size: self.image_size,
+            shorter_side: augment.resize,
+            workers: workers.max(1),
+            decode: self.decode,
+            on_error: match self.on_error {
+                OnBroken::Skip => OnError::Skip {
+                    most: self.most_skipped,
+                },
+                OnBroken::Fail => OnError::Fail,
+            },
         }
     }
 }
@@ -222,6 +282,15 @@ impl ExperimentConfig {
                 "data.hold_out",
                 "at least 0 and less than 1",
                 self.data.hold_out,
+            ));
+        }
+        self.augment.validate(self.data.image_size)?;
+        if !(0.0..=1.0).contains(&self.data.most_skipped) {
+            let range = "a share from 0 to 1";
+            return Err(ConfigError::range(
+                "data.most_skipped",
+                range,
+                self.data.most_skipped,
             ));
         }
         if let Some(size) = self.data.image_size

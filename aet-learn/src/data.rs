@@ -1,11 +1,12 @@
-//! Opening the images of an experiment: training and test sets, decoded and in memory.
+//! Opening the images of an experiment: training and test sets, decoded and in memory, or decoded
+//! whenever they are read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aet_data::{ImageSet, Location, Source, Split};
+use aet_data::{Augment, ImageSet, LoadOptions, Location, Skipped, Source, Split};
 
-use crate::config::DataConfig;
+use crate::config::{Access, DataConfig};
 use crate::error::LearnError;
 
 /// Called with the number of decoded images and of all images.
@@ -26,28 +27,27 @@ pub struct Datasets {
 }
 
 impl Datasets {
-    /// Opens and decodes the images that `config` names, with `workers` threads. `seed` chooses the
-    /// images that are held out.
+    /// Opens the images that `config` names, and decodes them unless they are to be decoded whenever
+    /// they are read; `augment` says what crops are taken of them. `seed` chooses the images that are
+    /// held out.
     ///
     /// # Errors
     /// When the path is missing, the format is unknown, or an image cannot be read.
     pub fn open(
         config: &DataConfig,
+        augment: &Augment,
         seed: u64,
-        workers: usize,
         progress: Progress<'_>,
     ) -> Result<Self, LearnError> {
         let location = location(config);
-        let source = aet_data::open(&location, Split::Train)?;
-        let load = |source: &dyn Source| {
-            ImageSet::load(source, config.image_size, workers.max(1), progress)
-        };
-        let all = load(source.as_ref())?;
+        let source: Arc<dyn Source> = aet_data::open(&location, Split::Train)?.into();
+        let mut options = config.load_options(augment, rayon::current_num_threads());
         let format = source.format().to_string();
+        let all = take(config, source, &options, progress)?;
         match aet_data::open(&location, Split::Test) {
             Ok(test) => {
-                let size = Some([all.height(), all.width()]);
-                let test = ImageSet::load(test.as_ref(), size, workers.max(1), progress)?;
+                options.size = Some(all.size());
+                let test = take(config, test.into(), &options, progress)?;
                 Ok(Self {
                     train: Arc::new(all),
                     test: Some(Arc::new(test)),
@@ -58,6 +58,39 @@ impl Datasets {
             Err(error) if error.is_no_split() => Ok(Self::held_out(all, config, seed, format)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The images that nothing is known against; see [`ImageSet::without_skipped`].
+    pub fn without_skipped(&self) -> Self {
+        let usable = |set: &Arc<ImageSet>| match set.is_streamed() {
+            true => Arc::new(set.without_skipped()),
+            false => Arc::clone(set),
+        };
+        Self {
+            train: usable(&self.train),
+            test: self.test.as_ref().map(usable),
+            ..self.clone()
+        }
+    }
+
+    /// Every image that was left out so far: its split, and what is wrong with it.
+    pub fn skipped(&self) -> Vec<(&'static str, Skipped)> {
+        // Images that were held out come from one source with the others.
+        let test = self.test.iter().filter(|_| !self.held_out);
+        let sets = [("train", &self.train)].into_iter();
+        let sets = sets.chain(test.map(|test| ("test", test)));
+        let of = |(split, set): (&'static str, &Arc<ImageSet>)| {
+            let skipped = set.skips().list().into_iter();
+            skipped.map(move |skipped| (split, skipped))
+        };
+        sets.flat_map(of).collect()
+    }
+
+    /// How many images were left out so far.
+    pub fn skipped_count(&self) -> usize {
+        let test = self.test.iter().filter(|_| !self.held_out);
+        let counts = [&self.train].into_iter().chain(test);
+        counts.map(|set| set.skips().len()).sum()
     }
 
     /// Splits `all` where the data has no test split.
@@ -78,6 +111,38 @@ impl Datasets {
             held_out: true,
         }
     }
+}
+
+/// The images of `source`, in memory or not.
+fn take(
+    config: &DataConfig,
+    source: Arc<dyn Source>,
+    options: &LoadOptions,
+    progress: Progress<'_>,
+) -> Result<ImageSet, LearnError> {
+    let streams = match config.access {
+        Access::Memory => false,
+        Access::Stream => true,
+        Access::Auto => match options.size {
+            // A source of one size is as large as its pixels.
+            None => false,
+            Some(size) => kept_bytes(source.len(), size, options) > config.memory_mib << 20,
+        },
+    };
+    Ok(match streams {
+        true => ImageSet::stream(source, options)?,
+        false => ImageSet::load_range(source.as_ref(), 0..source.len(), options, progress)?,
+    })
+}
+
+/// About how many bytes the decoded images take: with whole proportions, the longer side is taken for
+/// 4/3 of the shorter one.
+fn kept_bytes(count: usize, [height, width]: [usize; 2], options: &LoadOptions) -> u64 {
+    let pixels = match options.shorter_side {
+        Some(side) => side * side * 4 / 3,
+        None => height * width,
+    };
+    (count as u64).saturating_mul(3 * pixels as u64)
 }
 
 /// What `config` names.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use aet_data::{
-    Augment, EpochPlan, HostBatch, ImageSet, Loader, Normalisation, Order, ViewPipeline,
+    Augment, EpochPlan, HostBatch, ImageSet, Loader, Normalisation, Order, Share, ViewPipeline,
 };
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -55,6 +55,9 @@ impl FeatureBank {
 pub struct ExtractOptions {
     /// Mean and standard deviation of the channels that the encoder was trained with.
     pub normalisation: Normalisation,
+    /// How an image is brought to the size of an item, with nothing random in it:
+    /// [`Augment::still`].
+    pub framing: Augment,
     /// What becomes of an image's features.
     pub pooling: Pooling,
     /// Images that go through the encoder at a time, at least 1; it changes the time and memory
@@ -68,6 +71,7 @@ impl Default for ExtractOptions {
     fn default() -> Self {
         Self {
             normalisation: Normalisation::default(),
+            framing: Augment::none(),
             pooling: Pooling::Average,
             batch_size: 250,
             workers: 2,
@@ -127,7 +131,7 @@ pub fn extract(
 ) -> Result<FeatureBank, LearnError> {
     let frozen = FrozenEncoder::new(encoder, tap, options.pooling);
     let pipeline = ViewPipeline {
-        augment: Augment::none(),
+        augment: options.framing.clone(),
         normalisation: options.normalisation.clone(),
     };
     let plan = EpochPlan {
@@ -137,6 +141,7 @@ pub fn extract(
         order: Order::Sequential,
         drop_last: false,
         first_step: 0,
+        share: Share::WHOLE,
     };
     let batches = Loader::epoch(Arc::clone(set), Arc::new(pipeline), plan, options.workers)?;
     let mut bank = FeatureBank {
@@ -145,6 +150,17 @@ pub fn extract(
         shape: [0; 3],
     };
     for batch in batches {
+        let batch = batch?;
+        if let Some(left_out) = left_out(&batch.indices, bank.len()) {
+            return Err(LearnError::Probe {
+                message: format!(
+                    "image {left_out} ({}) cannot be used, and features of a whole set need all of its \
+                     images; take it away, or decode the set once with `aet cache`, which leaves \
+                     such images out",
+                    set.name(left_out)
+                ),
+            });
+        }
         let features = frozen.features(batch);
         let [_, channels, height, width] = features.dims();
         bank.shape = [channels, height, width];
@@ -167,4 +183,13 @@ pub fn extract(
             ),
         }),
     }
+}
+
+/// The first image that is missing in a batch of neighbouring images that begins at `start`.
+fn left_out(indices: &[usize], start: usize) -> Option<usize> {
+    let expected = start..;
+    let mut pairs = expected.zip(indices);
+    pairs
+        .find(|(expected, found)| expected != *found)
+        .map(|(expected, _)| expected)
 }

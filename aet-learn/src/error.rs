@@ -37,6 +37,9 @@ pub enum ConfigError {
         /// What the parser says, in one line.
         message: String,
     },
+    /// Values that the data path refuses.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A transformation family whose ranges cannot be.
     #[error("transformation: {source}")]
     Family {

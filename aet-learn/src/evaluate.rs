@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use aet_data::{EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order};
+use aet_data::{
+    DataError, EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share,
+};
 use burn::module::Module;
 use serde_json::{Value, json};
 
@@ -79,22 +81,26 @@ pub fn pretext_loss(
 ) -> Result<PretextLoss, LearnError> {
     let yardstick = experiment.objective.yardstick();
     let batches = evaluation_batches(experiment, images, BATCH_SIZE)?;
-    Ok(loss_over(model, yardstick, batches, |batch| batch))
+    loss_over(model, yardstick, batches, |batch| batch)
 }
 
 /// The loss of `model`, frozen, on batches that `change` makes something else of on the device.
+///
+/// # Errors
+/// What making a batch gives.
 pub(crate) fn loss_over(
     model: &Model,
     yardstick: Yardstick,
-    batches: impl Iterator<Item = HostBatch>,
+    batches: impl Iterator<Item = Result<HostBatch, DataError>>,
     mut change: impl FnMut(Batch) -> Batch,
-) -> PretextLoss {
+) -> Result<PretextLoss, LearnError> {
     let model = model.valid();
     let mut count = 0.0;
     let mut loss = 0.0;
     let mut parts: Vec<(&'static str, f64)> = Vec::new();
     let mut moments = Moments::default();
     for batch in batches {
+        let batch = batch?;
         moments.follow(yardstick.trivial, &batch);
         let batch = change(Batch::from_host(batch, &model.encoder.device()));
         let rows = batch.len() as f64;
@@ -118,7 +124,7 @@ pub(crate) fn loss_over(
         Trivial::Identity => (1.0, None),
         Trivial::Still(axes) => (1.0 / axes as f64, None),
     };
-    PretextLoss {
+    Ok(PretextLoss {
         loss: loss / count,
         parts: (parts.into_iter())
             .map(|(name, sum)| (name, sum / count))
@@ -126,7 +132,7 @@ pub(crate) fn loss_over(
         yardstick,
         trivial_metric,
         trivial_loss,
-    }
+    })
 }
 
 /// Batches of `images` in order, without augmentation, with the random choices of evaluation.
@@ -158,6 +164,7 @@ pub(crate) fn batches_of(
         order: Order::Sequential,
         drop_last: false,
         first_step: 0,
+        share: Share::WHOLE,
     };
     let workers = experiment.training.workers;
     Ok(Loader::epoch(Arc::clone(images), pipeline, plan, workers)?)

@@ -82,13 +82,14 @@ pub fn recovery(
     let model = model.valid();
     let mut answers = Answers::default();
     for batch in evaluation_batches(experiment, images, BATCH_SIZE)? {
+        let batch = batch?;
         answers.add(&model, batch);
     }
     let length = names.len();
     let r2 = answers.r2(length);
     let components = names.into_iter().zip(r2);
     Ok(Some(Recovery {
-        images: images.len(),
+        images: answers.targets.len() / length,
         components: components
             .map(|(name, r2)| Recovered { name, r2 })
             .collect(),

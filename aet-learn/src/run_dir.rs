@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use aet_data::Skipped;
 use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -13,10 +14,14 @@ use serde_json::{Value, json};
 use crate::backbone::Encoder;
 use crate::checkpoint::{self, Progress, TrainState};
 use crate::config::{Experiment, ExperimentConfig, name_default_kinds};
+use crate::data::Datasets;
 use crate::error::LearnError;
 use crate::generator::GENERATOR_FILE;
 use crate::model::{Model, fresh_model};
 use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
+
+/// Lists the images that a run left out.
+pub const SKIPPED_FILE: &str = "skipped.jsonl";
 
 /// Where a run came from; kept beside its experiment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -228,6 +233,26 @@ impl RunDirectory {
             .open(&path)
             .and_then(|mut file| file.write_all(format!("{record}\n").as_bytes()))
             .map_err(|e| LearnError::io("write", &path, e))
+    }
+
+    /// Writes `skipped.jsonl`, a line for every image that was left out: its split, its index in it,
+    /// and what is wrong with it. There is no file where none was.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_skipped(&self, datasets: &Datasets) -> Result<(), LearnError> {
+        let line = |(split, skipped): (&'static str, Skipped)| {
+            let Skipped { index, error } = skipped;
+            format!(
+                "{}\n",
+                json!({ "split": split, "index": index, "error": error })
+            )
+        };
+        let lines: String = datasets.skipped().into_iter().map(line).collect();
+        match lines.is_empty() {
+            true => Ok(()),
+            false => checkpoint::replace(&self.file(SKIPPED_FILE), lines.as_bytes()),
+        }
     }
 
     /// Drops the records of steps after `step`, which a resumed run does again. The others stay as

@@ -277,9 +277,9 @@ impl<'a> Examination<'a> {
         model.objective = model.objective.framed(framing);
         let batches = batches_of(pipeline, experiment, self.images, BATCH_SIZE)?;
         let yardstick = experiment.objective.yardstick();
-        Ok(loss_over(&model, yardstick, batches, |batch| {
+        loss_over(&model, yardstick, batches, |batch| {
             self.changed(condition, batch)
-        }))
+        })
     }
 
     /// What becomes of a batch on the device.

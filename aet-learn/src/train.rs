@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::{EpochPlan, ImageSet, ItemPipeline, Loader, Order, steps_per_epoch};
+use aet_data::{EpochPlan, ImageSet, ItemPipeline, Loader, Order, Share, steps_per_epoch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value, json};
@@ -127,6 +127,8 @@ struct Training<'a> {
     state: TrainState<Model>,
     window: Window,
     online: Option<OnlineImages>,
+    /// Images whose leaving out is written down already.
+    skipped: usize,
 }
 
 /// The images of the probes during training.
@@ -236,6 +238,7 @@ impl<'a> Training<'a> {
             state,
             window: Window::default(),
             online,
+            skipped: 0,
         })
     }
 
@@ -252,6 +255,7 @@ impl<'a> Training<'a> {
             order: Order::Shuffled,
             drop_last: true,
             first_step: self.state.progress.step_in_epoch as usize,
+            share: Share::WHOLE,
         };
         let batches = Loader::epoch(
             Arc::clone(&self.datasets.train),
@@ -261,7 +265,7 @@ impl<'a> Training<'a> {
         )?;
         self.window = Window::default();
         for batch in batches {
-            let rate = self.step(Batch::from_host(batch, &self.device));
+            let rate = self.step(Batch::from_host(batch?, &self.device));
             if self.after_step(rate, watcher)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -425,7 +429,12 @@ impl<'a> Training<'a> {
         Ok(flow)
     }
 
-    fn save(&self, watcher: Watcher<'_>) -> Result<(), LearnError> {
+    fn save(&mut self, watcher: Watcher<'_>) -> Result<(), LearnError> {
+        let skipped = self.datasets.skipped_count();
+        if skipped > self.skipped {
+            self.run.write_skipped(self.datasets)?;
+            self.skipped = skipped;
+        }
         let keep = self.experiment.training.keep_checkpoints;
         checkpoint::save(&self.run.checkpoints(), &self.state, keep)?;
         let step = self.state.progress.step;

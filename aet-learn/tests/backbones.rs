@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use aet_data::random::{Purpose, generator, unit};
-use aet_data::{EpochPlan, ImageSet, Loader, Location, Order, ShapesConfig, Split};
+use aet_data::{EpochPlan, ImageSet, Loader, Location, Order, ShapesConfig, Share, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{BACKBONES, BackboneConfig, Encoder};
 use aet_learn::batch::Batch;
@@ -230,10 +230,11 @@ fn thirty_two_images_are_learnt() {
             order: Order::Shuffled,
             drop_last: true,
             first_step: 0,
+            share: Share::WHOLE,
         };
         let pairs = experiment.training_pipeline();
         let batch = Loader::epoch(shapes(*side), pairs, plan, 0).unwrap().next();
-        let batch = Batch::from_host(batch.unwrap(), &device);
+        let batch = Batch::from_host(batch.unwrap().unwrap(), &device);
         let mut model = fresh_model(&experiment, [*side; 2], &device).unwrap();
         let mut optimizer = experiment.optimizer.init();
         let mut losses: Vec<f32> = Vec::new();

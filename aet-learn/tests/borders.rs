@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use aet_data::random::{Purpose, below, generator};
-use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order};
+use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order, Share};
 use aet_geometry::Border;
 use aet_learn::Device;
 use aet_learn::batch::Batch;
@@ -67,7 +67,7 @@ fn waves(count: usize) -> Arc<ImageSet> {
 
 fn first_batch(experiment: &Experiment, images: &Arc<ImageSet>) -> HostBatch {
     let mut batches = evaluation_batches(experiment, images, images.len()).unwrap();
-    batches.next().unwrap()
+    batches.next().unwrap().unwrap()
 }
 
 #[test]
@@ -199,9 +199,11 @@ fn trained(experiment: &Experiment, images: &Arc<ImageSet>, steps: usize) -> Mod
             order: Order::Shuffled,
             drop_last: true,
             first_step: 0,
+            share: Share::WHOLE,
         };
         let pipeline = experiment.training_pipeline();
         for batch in Loader::epoch(Arc::clone(images), pipeline, plan, 0).unwrap() {
+            let batch = batch.unwrap();
             let batch = Batch::from_host(batch, &device);
             let output = model.objective.loss(&model.encoder, &batch);
             let rate = 0.05 * (1.0 - done as f64 / steps as f64);

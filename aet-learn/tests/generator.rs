@@ -258,7 +258,9 @@ fn what_is_told_of_z_has_a_name_for_each_axis() {
     let objective = format!("{{kind=\"generated\", generator={:?}}}", folder.path());
     let experiment = config(&objective).resolve().unwrap();
     let model = fresh_model(&experiment, [32, 32], &device).unwrap();
-    let data = aet_learn::data::Datasets::open(&experiment.data, 1, 2, &|_, _| ()).unwrap();
+    let data =
+        aet_learn::data::Datasets::open(&experiment.data, &experiment.augment, 1, &|_, _| ())
+            .unwrap();
     let found = recovery(&model, &experiment, &data.test.unwrap()).unwrap();
     let components = found.unwrap().components;
     let names: Vec<&str> = components.iter().map(|c| c.name.as_str()).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use aet_data::{EpochPlan, ImageSet, Loader, Normalisation, Order};
+use aet_data::{EpochPlan, ImageSet, Loader, Normalisation, Order, Share};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig};
@@ -101,7 +101,13 @@ fn experiment(objective: &str) -> Experiment {
 }
 
 fn images(experiment: &Experiment) -> Datasets {
-    Datasets::open(&experiment.data, experiment.seed, 2, &|_, _| ()).unwrap()
+    Datasets::open(
+        &experiment.data,
+        &experiment.augment,
+        experiment.seed,
+        &|_, _| (),
+    )
+    .unwrap()
 }
 
 /// A batch of `count` training images.
@@ -113,10 +119,11 @@ fn batch(experiment: &Experiment, count: usize, device: &Device) -> Batch {
         order: Order::Shuffled,
         drop_last: true,
         first_step: 0,
+        share: Share::WHOLE,
     };
     let pipeline = experiment.training_pipeline();
     let batches = Loader::epoch(images(experiment).train, pipeline, plan, 0);
-    Batch::from_host(batches.unwrap().next().unwrap(), device)
+    Batch::from_host(batches.unwrap().next().unwrap().unwrap(), device)
 }
 
 fn figures(model: &Model, batch: &Batch) -> (f64, Vec<(&'static str, f64)>) {
@@ -314,7 +321,7 @@ fn trivial_metric(experiment: &Experiment, images: &Arc<ImageSet>) -> f64 {
         Trivial::MeanTarget | Trivial::MeanImage => {}
     }
     let batch = evaluation_batches(experiment, images, 40).unwrap().next();
-    let batch = batch.unwrap();
+    let batch = batch.unwrap().unwrap();
     let values = match experiment.objective.name() {
         "aet" | "avt" | "ensemble" | "generated" => batch.targets.clone(),
         _ => batch.views.last().unwrap().clone(),

@@ -53,6 +53,7 @@ impl Images {
             augment: Augment {
                 crop_padding: 4,
                 horizontal_flip: true,
+                ..Augment::none()
             },
         }
     }

@@ -120,10 +120,13 @@ fn no_choice_depends_on_test_labels() {
 fn a_deliberate_leak_of_test_labels_into_selection_is_caught() {
     let train = images(120, 30);
     let leaky = |test: &Arc<ImageSet>| {
-        let mut both = train.as_ref().clone();
-        both.pixels.extend(&test.pixels);
-        both.labels.extend(&test.labels);
-        both.names.extend(test.names.iter().cloned());
+        let pixels = [&train, test].map(|set| {
+            let images = (0..set.len()).map(|index| set.image(index).pixels());
+            images.collect::<Vec<_>>().concat()
+        });
+        let labels = [train.labels.clone(), test.labels.clone()].concat();
+        let mut both = ImageSet::new(train.size(), pixels.concat(), labels).unwrap();
+        both.class_names.clone_from(&train.class_names);
         chosen(&Arc::new(both), test, |study, count| {
             study.validation = (count - test.len()..count).collect();
             study.fitted = (0..count - test.len()).collect();

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use aet_data::{EpochPlan, Loader, Order};
+use aet_data::{EpochPlan, Loader, Order, Share};
 use aet_geometry::Family;
 use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig};
@@ -53,7 +53,13 @@ fn experiment(changes: &[&str]) -> Experiment {
 }
 
 fn open(experiment: &Experiment) -> Datasets {
-    Datasets::open(&experiment.data, experiment.seed, 2, &|_, _| ()).unwrap()
+    Datasets::open(
+        &experiment.data,
+        &experiment.augment,
+        experiment.seed,
+        &|_, _| (),
+    )
+    .unwrap()
 }
 
 fn create(path: &Path, experiment: &Experiment) -> RunDirectory {
@@ -266,11 +272,12 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
         order: Order::Shuffled,
         drop_last: true,
         first_step: 0,
+        share: Share::WHOLE,
     };
     let train = open(experiment).train;
     let pairs = experiment.training_pipeline();
     let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
-    let batch = Batch::from_host(batch.unwrap(), &device);
+    let batch = Batch::from_host(batch.unwrap().unwrap(), &device);
     let mut model = fresh_model(experiment, [32, 32], &device).unwrap();
     let mut optimizer = experiment.optimizer.init();
     let mut losses: Vec<f32> = Vec::new();

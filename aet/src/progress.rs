@@ -5,11 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aet_data::Skipped;
 use aet_learn::evaluate::PretextLoss;
 use aet_learn::train::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::table::counted;
 
 /// All bars of the process, so that the log can step around them.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -58,6 +61,14 @@ impl Write for AroundBars {
 /// Writes one line to stderr, above the bars.
 pub fn note(line: &str) {
     BARS.suspend(|| eprintln!("{line}"));
+}
+
+/// Says how many images were left out, and what is wrong with the first of them.
+pub fn note_skipped(skipped: &[Skipped]) {
+    if let Some(first) = skipped.first() {
+        let count = counted(skipped.len() as u64, "image");
+        note(&format!("{count} left out, the first: {}", first.error));
+    }
 }
 
 /// The advance of one piece of work, by items or by share.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aet_geometry::{RgbImage, RgbView};
 
 use super::{ItemContext, ItemPipeline};
+use crate::augment::Augment;
 use crate::random::{Purpose, fill_normal};
 
 /// What is left of an image.
@@ -17,7 +18,7 @@ pub enum Alteration {
     Noise,
 }
 
-/// Another pipeline on altered images. The draws are those of [`Purpose::Noise`].
+/// Another pipeline on altered images, at the size of an item. The draws are those of [`Purpose::Noise`].
 pub struct AlteredPipeline {
     /// What becomes of an altered image.
     pub inner: Arc<dyn ItemPipeline>,
@@ -44,15 +45,17 @@ impl ItemPipeline for AlteredPipeline {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
+        let (image, _) = context.augmented(&Augment::none(), image)?;
+        let image = image.to_image();
         let altered = match self.alteration {
             Alteration::Constant => {
-                let colour = moments(image).map(|[mean, _]| mean.round() as u8);
+                let colour = moments(image.view()).map(|[mean, _]| mean.round() as u8);
                 RgbImage::filled(image.height(), image.width(), colour)
             }
-            Alteration::Noise => noise_like(image, context),
+            Alteration::Noise => noise_like(image.view(), context),
         };
-        self.inner.make(altered.view(), context, views, target);
+        self.inner.make(altered.view(), context, views, target)
     }
 }
 
@@ -87,7 +90,6 @@ fn noise_like(image: RgbView<'_>, context: &ItemContext) -> RgbImage {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::augment::Augment;
     use crate::normalise::Normalisation;
     use crate::pipeline::ViewPipeline;
 
@@ -118,7 +120,10 @@ mod tests {
         };
         let mut view = vec![0.0; 3 * SIZE[0] * SIZE[1]];
         let mut context = ItemContext::new(5, 0, index);
-        pipeline.make(picture().view(), &mut context, &mut [&mut view], &mut []);
+        let image = picture();
+        pipeline
+            .make(image.view(), &mut context, &mut [&mut view], &mut [])
+            .unwrap();
         let planes = view.chunks_exact(SIZE[0] * SIZE[1]);
         planes
             .map(|plane| plane.iter().map(|v| f64::from(*v) * 255.0).collect())

@@ -43,13 +43,13 @@ impl ItemPipeline for RebuildPipeline {
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         target: &mut [f32],
-    ) {
+    ) -> Result<(), String> {
         let mut rng = context.generator(Purpose::Noise);
-        self.view.make(image, context, &mut views[..1], &mut []);
+        self.view.make(image, context, &mut views[..1], &mut [])?;
         if let (true, [noisy, clean]) = (self.is_noisy(), &mut *views) {
             clean.copy_from_slice(noisy);
             fill_normal(&mut rng, noisy);
-            let plane = image.height() * image.width();
+            let plane = clean.len() / 3;
             for (channel, std) in self.view.normalisation.std.iter().enumerate() {
                 let sigma = self.noise as f32 / std;
                 let pixels = channel * plane..(channel + 1) * plane;
@@ -59,5 +59,6 @@ impl ItemPipeline for RebuildPipeline {
             }
         }
         fill_normal(&mut rng, target);
+        Ok(())
     }
 }

@@ -23,21 +23,22 @@ impl ItemPipeline for QuarterTurnPipeline {
     }
 
     /// # Panics
-    /// When the image is not square: its quarter turns would not be of one size.
+    /// When the item is not square: its quarter turns would not be of one size.
     fn make(
         &self,
         image: RgbView<'_>,
         context: &mut ItemContext,
         views: &mut [&mut [f32]],
         _target: &mut [f32],
-    ) {
-        let side = image.height();
-        assert_eq!(side, image.width(), "quarter turns need square images");
-        self.view.make(image, context, &mut views[..1], &mut []);
+    ) -> Result<(), String> {
+        let [side, width] = context.item_size(image);
+        assert_eq!(side, width, "quarter turns need square images");
+        self.view.make(image, context, &mut views[..1], &mut [])?;
         for turns in 1..views.len() {
             let (before, after) = views.split_at_mut(turns);
             turn_planes(before[turns - 1], after[0], side);
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! A format is one file here, one row of [`FORMATS`], and one arm in [`open`].
 
 pub mod cifar;
+pub mod decoded;
 pub mod folder;
 pub mod parquet;
 pub mod shapes;
@@ -17,6 +18,8 @@ use aet_geometry::RgbImage;
 
 use crate::error::DataError;
 use crate::random::{Purpose, generator, permutation};
+use crate::set::LoadOptions;
+use crate::store::Kept;
 pub use shapes::ShapesConfig;
 
 /// What one image of a set is made of before decoding.
@@ -70,10 +73,16 @@ pub trait Source: Send + Sync {
         (0..self.len()).map(label).collect()
     }
 
-    /// Runs of neighbouring images that are read at one go, such as the row groups of a file, one
-    /// after the other from the first image to the last; `None` where any image is as near as any
-    /// other. A reader that wants images in random order goes through a few blocks at a time.
-    fn blocks(&self) -> Option<Vec<Range<usize>>> {
+    /// Runs of neighbouring images that are read at one go, such as the row groups of a file; `None`
+    /// where any image is as near as any other. A reader that wants images in random order goes
+    /// through a few blocks at a time.
+    fn blocks(&self) -> Option<Blocks> {
+        None
+    }
+
+    /// Height and width of an item, the decoded images and their names, of a source that has them as
+    /// `options` ask for, so that they need not be read.
+    fn kept(&self, _options: &LoadOptions) -> Option<([usize; 2], Kept, Vec<String>)> {
         None
     }
 
@@ -82,6 +91,31 @@ pub trait Source: Send + Sync {
 
     /// Name of the format, as in [`FORMATS`].
     fn format(&self) -> &'static str;
+}
+
+/// Images that are best read together; see [`Source::blocks`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    /// The blocks, one after the other from the first image to the last.
+    pub ranges: Vec<Range<usize>>,
+    /// Blocks that may be read from in turns without reading any of them twice.
+    pub at_once: usize,
+}
+
+impl Blocks {
+    /// The same blocks of a part of the set: of the images `rows`, by their places in that list. A
+    /// list that is not in rising order has none.
+    pub(crate) fn of(&self, rows: &[usize]) -> Option<Self> {
+        if !rows.is_sorted() {
+            return None;
+        }
+        let place = |row: usize| rows.partition_point(|known| *known < row);
+        let ranges = (self.ranges.iter()).map(|range| place(range.start)..place(range.end));
+        Some(Self {
+            ranges: ranges.filter(|range| !range.is_empty()).collect(),
+            at_once: self.at_once,
+        })
+    }
 }
 
 impl fmt::Debug for dyn Source + '_ {
@@ -107,6 +141,10 @@ pub const FORMATS: &[(&str, &str)] = &[
     (
         folder::FORMAT,
         "JPEG and PNG files, one sub-folder a class or none, in train/ and test/ or val/, or one set",
+    ),
+    (
+        decoded::FORMAT,
+        "decoded images that `aet cache` wrote, train.aetset and test.aetset, or one file",
     ),
     (
         shapes::FORMAT,
@@ -191,6 +229,9 @@ pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataEr
         return open_file(path, split);
     }
     let names = file_names(path)?;
+    if decoded::matches(&names) {
+        return decoded::open(path, split);
+    }
     if parquet::matches(&names) {
         return parquet::open(path, &names, split);
     }
@@ -203,10 +244,11 @@ pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataEr
 fn open_file(path: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension {
-        Some("parquet" | "bin") if split == Split::Test => Err(no_split(path, split)),
+        Some("parquet" | "bin" | "aetset") if split == Split::Test => Err(no_split(path, split)),
         Some("parquet") => Ok(Box::new(parquet::ParquetSource::new(
             &[path.to_path_buf()],
         )?)),
+        Some("aetset") => Ok(Box::new(decoded::DecodedSource::new(path)?)),
         Some("bin") => Ok(Box::new(cifar::CifarSource::from_file(path)?)),
         _ => Err(DataError::UnknownFormat {
             path: path.to_path_buf(),

@@ -9,7 +9,6 @@ mod columns;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +25,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 
 use self::columns::{class_names, image_column, label_column};
-use super::{Payload, RawSample, Source, Split, no_split, numbered_classes};
+use super::{Blocks, Payload, RawSample, Source, Split, no_split, numbered_classes};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -185,7 +184,7 @@ impl Source for ParquetSource {
         Ok(labels)
     }
 
-    fn blocks(&self) -> Option<Vec<Range<usize>>> {
+    fn blocks(&self) -> Option<Blocks> {
         let groups = |shard: &Shard| {
             let first = shard.first;
             let ends = shard.group_starts.windows(2);
@@ -193,7 +192,10 @@ impl Source for ParquetSource {
                 .filter(|rows| !rows.is_empty())
                 .collect::<Vec<_>>()
         };
-        Some(self.shards.iter().flat_map(groups).collect())
+        Some(Blocks {
+            ranges: self.shards.iter().flat_map(groups).collect(),
+            at_once: KEPT_GROUPS / 2,
+        })
     }
 
     fn class_names(&self) -> &[String] {

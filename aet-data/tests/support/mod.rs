@@ -41,6 +41,12 @@ pub fn load(source: &dyn Source) -> Result<ImageSet, DataError> {
     ImageSet::load(source, None, 2, &|_, _| {})
 }
 
+/// The pixels of all images of a set in memory, one after the other.
+pub fn pixels_of(set: &ImageSet) -> Vec<u8> {
+    let images = (0..set.len()).map(|index| set.image(index).pixels());
+    images.collect::<Vec<_>>().concat()
+}
+
 /// All of one split of what is at `path`.
 pub fn open_and_load(path: &Path, split: Split) -> Result<ImageSet, DataError> {
     load(open(&at(path), split)?.as_ref())

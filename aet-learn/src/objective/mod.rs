@@ -351,9 +351,11 @@ impl Experiment {
         self.objective.pretext().pipeline(self, augment)
     }
 
-    /// The same without augmentation.
+    /// The same with nothing random done to the image.
     pub fn evaluation_pipeline(&self) -> Arc<dyn ItemPipeline> {
-        self.objective.pretext().pipeline(self, Augment::none())
+        self.objective
+            .pretext()
+            .pipeline(self, self.augment.still())
     }
 
     /// The families that transformed copies are made by, in the order of the views; none where the

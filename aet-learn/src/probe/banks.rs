@@ -67,6 +67,7 @@ impl<'a> Banks<'a> {
     ) -> Result<FeatureBank, LearnError> {
         let options = ExtractOptions {
             normalisation: self.data.normalisation.clone(),
+            framing: self.data.augment.still(),
             pooling,
             workers: self.data.workers,
             ..ExtractOptions::default()

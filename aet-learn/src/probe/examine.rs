@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use aet_data::ViewPipeline;
 use aet_data::random::{Purpose, generator};
-use aet_data::{Augment, ViewPipeline};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -434,7 +434,7 @@ impl<'a> Examination<'a> {
     ) -> Stream<'static> {
         let augment = match augment {
             true => self.data.augment.clone(),
-            false => Augment::none(),
+            false => self.data.augment.still(),
         };
         Stream::Images {
             set,

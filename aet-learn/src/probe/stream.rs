@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aet_data::random::{Purpose, generator, permutation};
-use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order, ViewPipeline};
+use aet_data::{EpochPlan, HostBatch, ImageSet, Loader, Order, Share, ViewPipeline};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::embed::{FeatureBank, FrozenEncoder};
@@ -123,8 +123,10 @@ impl Stream<'_> {
                     order: pass.order,
                     drop_last: false,
                     first_step: 0,
+                    share: Share::WHOLE,
                 };
                 for batch in Loader::epoch(Arc::clone(set), pipeline.clone(), plan, *workers)? {
+                    let batch = batch?;
                     let items = batch.indices.clone();
                     take(reader.read(batch), &items);
                 }

@@ -170,8 +170,8 @@ impl<'a> Bench<'a> {
             changes: &changes,
         }
         .resolve()?;
-        let workers = experiment.training.workers;
-        let datasets = Datasets::open(&experiment.data, experiment.seed, workers, &|_, _| ())?;
+        let (data, seed) = (&experiment.data, experiment.seed);
+        let datasets = Datasets::open(data, &experiment.augment, seed, &|_, _| ())?;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let info = RunInfo {
             preset: "cifar10-nin-projective".into(),

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::{DataError, ImageSet, Source, Split};
+use aet_data::{DataError, ImageSet, LoadOptions, OnError, Skipped, Source, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
+use aet_learn::config::{DataConfig, OnBroken};
 use aet_learn::embed::{ExtractOptions, Pooling, extract};
 use aet_learn::run_dir::RunDirectory;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
@@ -21,7 +22,7 @@ use super::choice::SplitName;
 use crate::failure::usage;
 use crate::features::write::{FeatureFile, ShardFolder};
 use crate::output::{draft_beside, keep_draft, print, print_json};
-use crate::progress::Advance;
+use crate::progress::{Advance, note_skipped};
 use crate::run_place;
 
 /// Images whose features are computed and written at a time, at most: one row group.
@@ -35,7 +36,8 @@ const CHUNK_BYTES: usize = 64 << 20;
 /// One row an image, in the order of the set: `path` (text), `label` (whole number, or null) and
 /// `embedding` (a list of 32-bit floats of one length). Images are decoded as they are needed, so
 /// that a set may be larger than memory. A file appears when it is complete; with --shard-rows, those
-/// that are complete are kept when the work is interrupted, and --resume goes on behind them.
+/// that are complete are kept when the work is interrupted, and --resume goes on behind them. Images
+/// that cannot be used are left out and counted, unless the run says `data.on_error = "fail"`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet embed smoke shapes                          writes smoke-train.parquet
@@ -101,6 +103,8 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
         advance: Advance::new("embedding"),
         dim: 0,
         embedded: 0,
+        done: 0,
+        skipped: Vec::new(),
         started: Instant::now(),
     };
     match args.shard_rows {
@@ -113,6 +117,8 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
 /// What is embedded, and how.
 struct Embedding {
     source: Box<dyn Source>,
+    /// How they are read.
+    data: DataConfig,
     /// Height and width that the run was trained on.
     size: [usize; 2],
     encoder: Encoder,
@@ -139,6 +145,7 @@ impl Embedding {
         let split = Split::from(args.split);
         let options = ExtractOptions {
             normalisation: run.experiment().data.normalisation.clone(),
+            framing: run.experiment().augment.still(),
             pooling: args.pooling,
             batch_size: 256,
             workers: run.experiment().training.workers,
@@ -155,6 +162,7 @@ impl Embedding {
         Ok(Self {
             source: aet_data::open(&aet_learn::data::location(&config), split)?,
             size: run.info().image_size,
+            data: config,
             encoder,
             tap,
             options,
@@ -162,10 +170,36 @@ impl Embedding {
         })
     }
 
-    fn decode(&self, range: Range<usize>) -> Result<ImageSet, DataError> {
-        let workers = self.options.workers.max(1);
-        let size = Some(self.size);
-        ImageSet::load_range(self.source.as_ref(), range, size, workers, &|_, _| ())
+    /// What the features of the images `range` are made of, to know them again.
+    fn origin_of(&self, range: &Range<usize>) -> String {
+        format!("{} images {}..{}", self.origin, range.start, range.end)
+    }
+
+    /// The images of `range` that can be used, if there are any, and what is wrong with the others.
+    fn decode(&self, range: Range<usize>) -> Result<Decoded, DataError> {
+        let options = LoadOptions {
+            size: Some(self.size),
+            on_error: match self.data.on_error {
+                // How many are too many is counted over all ranges.
+                OnBroken::Skip => OnError::Skip { most: 1.0 },
+                OnBroken::Fail => OnError::Fail,
+            },
+            ..(self.data).load_options(&self.options.framing, self.options.workers)
+        };
+        let source = self.source.as_ref();
+        match ImageSet::load_range(source, range.clone(), &options, &|_, _| ()) {
+            Ok(images) => Ok(Decoded {
+                skipped: images.skips().list(),
+                read: range.len(),
+                images: Some(images),
+            }),
+            Err(DataError::NothingLeft { skipped }) => Ok(Decoded {
+                skipped,
+                read: range.len(),
+                images: None,
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The images of `range` in chunks that fit memory.
@@ -179,12 +213,24 @@ impl Embedding {
     }
 }
 
+/// Some neighbouring images.
+struct Decoded {
+    images: Option<ImageSet>,
+    skipped: Vec<Skipped>,
+    /// How many were read.
+    read: usize,
+}
+
 /// The work so far.
 struct Work<'a> {
     embedding: &'a Embedding,
     advance: Advance,
     dim: usize,
+    /// Images whose features were written.
     embedded: usize,
+    /// Images that were read, those that were left out among them.
+    done: usize,
+    skipped: Vec<Skipped>,
     started: Instant,
 }
 
@@ -194,8 +240,7 @@ impl Work<'_> {
         let total = self.embedding.source.len();
         for (number, start) in (0..total).step_by(rows).enumerate() {
             let range = start..total.min(start + rows);
-            let origin = &self.embedding.origin;
-            match folder.finished(number, range.len(), origin)? {
+            match folder.finished(number, &self.embedding.origin_of(&range))? {
                 Some(dim) => self.dim = dim,
                 None => self.file(&folder.path(number), range)?,
             }
@@ -207,27 +252,32 @@ impl Work<'_> {
     fn file(&mut self, out: &Path, range: Range<usize>) -> anyhow::Result<()> {
         let draft = draft_beside(out)?;
         let file = draft.reopen().context("cannot write the draft")?;
-        let mut file = FeatureFile::new(file, &self.embedding.origin);
+        let mut file = FeatureFile::new(file, &self.embedding.origin_of(&range));
         let mut chunks = self.embedding.chunks(range).peekable();
-        let mut images = match chunks.next() {
+        let mut decoded = match chunks.next() {
             Some(first) => Some(self.embedding.decode(first)?),
             None => None,
         };
-        while let Some(ready) = images {
-            images = self.write_and_decode(Arc::new(ready), chunks.next(), &mut file)?;
+        while let Some(ready) = decoded {
+            decoded = self.write_and_decode(ready, chunks.next(), &mut file)?;
         }
         file.close()?;
         keep_draft(draft, out)
     }
 
-    /// Writes the features of `images` while the `next` ones are decoded.
+    /// Writes the features of the images that are `ready` while the `next` ones are decoded.
     fn write_and_decode(
         &mut self,
-        images: Arc<ImageSet>,
+        ready: Decoded,
         next: Option<Range<usize>>,
         file: &mut FeatureFile<File>,
-    ) -> anyhow::Result<Option<ImageSet>> {
+    ) -> anyhow::Result<Option<Decoded>> {
         let embedding = self.embedding;
+        self.done += ready.read;
+        self.leave_out(ready.skipped)?;
+        let Some(images) = ready.images.map(Arc::new) else {
+            return Ok(next.map(|range| embedding.decode(range)).transpose()?);
+        };
         let (bank, next) = std::thread::scope(|scope| {
             let next = next.map(|range| scope.spawn(|| embedding.decode(range)));
             let (encoder, tap) = (&embedding.encoder, &embedding.tap);
@@ -239,7 +289,7 @@ impl Work<'_> {
         self.dim = bank.dim;
         file.write(&images, bank)?;
         self.embedded += images.len();
-        self.advance.to(self.embedded, embedding.source.len());
+        self.advance.to(self.done, embedding.source.len());
         match next {
             None => Ok(None),
             Some(Ok(decoded)) => Ok(Some(decoded?)),
@@ -247,8 +297,24 @@ impl Work<'_> {
         }
     }
 
+    /// Counts images that were left out.
+    fn leave_out(&mut self, skipped: Vec<Skipped>) -> anyhow::Result<()> {
+        self.skipped.extend(skipped);
+        let (count, total) = (self.skipped.len(), self.embedding.source.len());
+        let most = self.embedding.data.most_skipped;
+        if let (true, Some(last)) = (count as f64 > most * total as f64, self.skipped.last()) {
+            bail!(
+                "{count} of {total} images cannot be used, and no more than a share of {most} may be left \
+                 out (data.most_skipped of the run); the last one: {}",
+                last.error
+            );
+        }
+        Ok(())
+    }
+
     fn show(self, out: &Path, json: bool) -> anyhow::Result<()> {
-        let (rows, dim) = (self.embedding.source.len(), self.dim);
+        let (rows, dim) = (self.embedding.source.len() - self.skipped.len(), self.dim);
+        note_skipped(&self.skipped);
         if !json {
             let out = out.display();
             return print(&format!("{out}  {rows} rows of {dim} numbers"));
@@ -259,6 +325,7 @@ impl Work<'_> {
             "rows": rows,
             "dimension": dim,
             "embedded": self.embedded,
+            "skipped": self.skipped,
             "seconds": seconds,
             "images_per_second": self.embedded as f64 / seconds,
             "peak_memory_mib": crate::memory::peak_mib(),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aet_data::random::{Purpose, generator, permutation};
-use aet_data::{DataError, ImageSet, Payload, RawSample, Source, Split};
+use aet_data::{
+    DataError, ImageSet, LoadOptions, OnError, Payload, RawSample, Skipped, Source, Split,
+};
 use aet_learn::Device;
 use aet_learn::config::Experiment;
 use aet_learn::data::location;
@@ -22,7 +24,7 @@ use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
 use crate::picture::{Figure, Subject, draw_task, png};
 use crate::preset::{DEFAULT, Request};
-use crate::progress::{Advance, note};
+use crate::progress::{Advance, note, note_skipped};
 use crate::run_place;
 use crate::table::{Align, text_table};
 
@@ -32,6 +34,9 @@ const COMMON_SIZE: [usize; 2] = [96, 96];
 /// Images that are drawn unless said otherwise, and the most that are.
 const DEFAULT_COUNT: u64 = 12;
 const MOST_DRAWN: u64 = 400;
+
+/// Images whose headers are read, at most.
+const LOOKED_AT: usize = 20_000;
 
 /// Rows of the table of classes before the rest is summed up.
 const CLASSES_SHOWN: usize = 20;
@@ -133,6 +138,7 @@ pub fn run(args: InspectArgs) -> anyhow::Result<()> {
         None => experiment.data.image_size.or_else(|| survey.common_size()),
     };
     let images = load_chosen(source.as_ref(), &chosen, size, &experiment)?;
+    let chosen = without_skipped(chosen, &images);
     let model = match &run {
         Some(run) => Some(run.load_model(&device)?),
         None => None,
@@ -187,8 +193,21 @@ pub(super) fn load_chosen(
     experiment: &Experiment,
 ) -> anyhow::Result<Arc<ImageSet>> {
     let part = Chosen { source, chosen };
-    let workers = experiment.training.workers.max(1);
-    Ok(Arc::new(ImageSet::load(&part, size, workers, &|_, _| ())?))
+    let options = LoadOptions {
+        size,
+        on_error: OnError::Skip { most: 1.0 },
+        ..(experiment.data).load_options(&experiment.augment, experiment.training.workers)
+    };
+    let images = ImageSet::load_range(&part, 0..chosen.len(), &options, &|_, _| ())?;
+    note_skipped(&images.skips().list());
+    Ok(Arc::new(images))
+}
+
+/// The numbers of those of the `chosen` images that could be used.
+fn without_skipped(chosen: Vec<usize>, images: &ImageSet) -> Vec<usize> {
+    let places = chosen.into_iter().enumerate();
+    let used = places.filter(|(place, _)| !images.skips().contains(*place));
+    used.map(|(_, number)| number).collect()
 }
 
 /// Some items of a source.
@@ -225,7 +244,11 @@ impl Source for Chosen<'_> {
 struct Survey {
     format: &'static str,
     count: usize,
-    /// Images of each height and width.
+    /// Images whose headers were read.
+    looked_at: usize,
+    /// Those among them that have none.
+    broken: Vec<Skipped>,
+    /// Images of each height and width, of those that were looked at.
     sizes: BTreeMap<[usize; 2], usize>,
     /// Images of each label.
     classes: BTreeMap<Option<u32>, usize>,
@@ -233,22 +256,36 @@ struct Survey {
 }
 
 impl Survey {
-    /// Reads every item, but only the header of its image.
+    /// Reads all labels, and the headers of up to [`LOOKED_AT`] images, which lie evenly in the set.
     fn of(source: &dyn Source) -> anyhow::Result<Self> {
         let advance = Advance::new("reading images");
         let mut survey = Self {
             format: source.format(),
             count: source.len(),
+            looked_at: 0,
+            broken: Vec::new(),
             sizes: BTreeMap::new(),
             classes: BTreeMap::new(),
             class_names: source.class_names().to_vec(),
         };
-        for index in 0..source.len() {
-            let sample = source.read(index)?;
-            *survey.sizes.entry(size_of(&sample)?).or_default() += 1;
-            *survey.classes.entry(sample.label).or_default() += 1;
+        for label in source.labels()? {
+            *survey.classes.entry(label).or_default() += 1;
+        }
+        let stride = source.len().div_ceil(LOOKED_AT).max(1);
+        for index in (0..source.len()).step_by(stride) {
+            survey.looked_at += 1;
+            let size = match source.read(index) {
+                Ok(sample) => size_of(&sample).map_err(|error| format!("{error:#}")),
+                Err(error) if error.is_about_one_image() => Err(error.to_string()),
+                Err(error) => return Err(error.into()),
+            };
+            match size {
+                Ok(size) => *survey.sizes.entry(size).or_default() += 1,
+                Err(error) => survey.broken.push(Skipped { index, error }),
+            }
             advance.to(index + 1, source.len());
         }
+        note_skipped(&survey.broken);
         Ok(survey)
     }
 
@@ -343,7 +380,8 @@ impl Survey {
             })
             .collect();
         json!({
-            "format": self.format, "images": self.count, "sizes": sizes, "classes": classes,
+            "format": self.format, "images": self.count, "looked_at": self.looked_at,
+            "broken": self.broken, "sizes": sizes, "classes": classes,
         })
     }
 }
@@ -372,10 +410,12 @@ fn show(args: &InspectArgs, survey: &Survey, figure: &Figure) -> anyhow::Result<
     }
     let told = (figure.line.as_ref()).map_or_else(String::new, |line| format!("{line}\n"));
     print(&format!(
-        "format   {}\nsplit    {}\nimages   {}\nsizes    {}\npicture  {}\n{told}\n{}",
+        "format   {}\nsplit    {}\nimages   {}\nbroken   {} of {} looked at\nsizes    {}\npicture  {}\n{told}\n{}",
         survey.format,
         Split::from(args.split()).name(),
         survey.count,
+        survey.broken.len(),
+        survey.looked_at,
         survey.sizes_text(),
         args.out.display(),
         survey.classes_text()

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the command line that chooses among them.
 
 mod bench;
+mod cache;
 mod choice;
 mod compare;
 mod embed;
@@ -65,6 +66,7 @@ enum Command {
     Compare(compare::CompareArgs),
     Table(table::TableArgs),
     Embed(embed::EmbedArgs),
+    Cache(cache::CacheArgs),
     Knn(knn::KnnArgs),
     Linear(linear::LinearArgs),
     Inspect(inspect::InspectArgs),
@@ -110,6 +112,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Embed(args) => embed::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Knn(args) => knn::run(&args),
         Command::Linear(args) => linear::run(&args),
         Command::Inspect(args) => inspect::run(args),

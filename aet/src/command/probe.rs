@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{RunsArgs, protocol};
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
-use crate::progress::Advance;
+use crate::progress::{Advance, note_skipped};
 use crate::protocols;
 use crate::run_place;
 use crate::verdict::{judge, obstacle, verdict_json, verdict_table};
@@ -195,10 +195,12 @@ fn open_images(args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<Datasets>
     }
     config.image_size = Some(run.info().image_size);
     let advance = Advance::new("reading images");
-    let (seed, workers) = (run.experiment().seed, run.experiment().training.workers);
-    let datasets = Datasets::open(&config, seed, workers, &|done, total| {
+    let (augment, seed) = (&run.experiment().augment, run.experiment().seed);
+    let datasets = Datasets::open(&config, augment, seed, &|done, total| {
         advance.to(done, total);
     })?;
+    let skipped: Vec<_> = datasets.skipped().into_iter().map(|(_, it)| it).collect();
+    note_skipped(&skipped);
     Ok(datasets)
 }
 

@@ -84,7 +84,8 @@ fn subject(request: &Request<'_>) -> anyhow::Result<Subject> {
     let progress = run.progress()?.unwrap_or_default();
     let test = datasets.test.as_ref().context("there are no test images")?;
     let train = &datasets.train;
-    let print_of = |set: &aet_data::ImageSet| format!("{:016x}", set.fingerprint());
+    let print_of =
+        |set: &aet_data::ImageSet| set.fingerprint().map(|print| format!("{print:016x}"));
     Ok(Subject {
         run: run.name(),
         preset: run.info().preset.clone(),
@@ -102,7 +103,7 @@ fn subject(request: &Request<'_>) -> anyhow::Result<Subject> {
         test_images: test.len(),
         classes: train.class_names.len(),
         image_size: [train.height(), train.width()],
-        fingerprints: [print_of(train), print_of(test)],
+        fingerprints: [print_of(train)?, print_of(test)?],
     })
 }
 

@@ -22,7 +22,7 @@ use crate::failure::usage;
 use crate::interrupt;
 use crate::output::{print, print_json};
 use crate::preset::Request;
-use crate::progress::{Advance, TrainingView, note};
+use crate::progress::{Advance, TrainingView, note, note_skipped};
 use crate::recovered::{logged_recovery, recovery_text};
 use crate::report;
 use crate::run_place;
@@ -119,6 +119,7 @@ pub fn run(trainer: Trainer, args: TrainingArgs) -> anyhow::Result<()> {
     } else {
         train_to_the_end(trainer, &run, &datasets, &device)?;
     }
+    let datasets = datasets.without_skipped();
     let verdicts = judge_run(&run, &datasets, &device)?;
     log_recovery(&run, &datasets, &device)?;
     report::write(&run, &datasets, &verdicts, &device)?;
@@ -226,10 +227,12 @@ fn open_datasets(experiment: &Experiment, data: Option<&str>) -> anyhow::Result<
         config.path = data.into();
     }
     let advance = Advance::new("reading images");
-    let workers = experiment.training.workers;
-    let datasets = Datasets::open(&config, experiment.seed, workers, &|done, total| {
+    let (augment, seed) = (&experiment.augment, experiment.seed);
+    let datasets = Datasets::open(&config, augment, seed, &|done, total| {
         advance.to(done, total);
     })?;
+    let skipped: Vec<_> = datasets.skipped().into_iter().map(|(_, it)| it).collect();
+    note_skipped(&skipped);
     Ok(datasets)
 }
 

@@ -130,12 +130,7 @@ impl ShardFolder {
     ///
     /// # Errors
     /// When there is another one in its place.
-    pub fn finished(
-        &self,
-        number: usize,
-        rows: usize,
-        origin: &str,
-    ) -> anyhow::Result<Option<usize>> {
+    pub fn finished(&self, number: usize, origin: &str) -> anyhow::Result<Option<usize>> {
         let path = self.path(number);
         if !path.exists() {
             return Ok(None);
@@ -149,8 +144,7 @@ impl ShardFolder {
         let found = pairs
             .filter(|pair| pair.key == ORIGIN)
             .find_map(|pair| pair.value.clone());
-        let same_rows = usize::try_from(facts.num_rows()).is_ok_and(|found| found == rows);
-        if found.as_deref() != Some(origin) || !same_rows {
+        if found.as_deref() != Some(origin) {
             return Err(usage(format!(
                 "{} is no part of this embedding (another run, tap, data or --shard-rows); choose \
                  another --out",

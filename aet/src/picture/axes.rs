@@ -26,6 +26,7 @@ pub fn draw(subject: &Subject<'_>, title: &str) -> anyhow::Result<TaskPicture> {
         .model
         .and_then(|(model, device)| Some((model.objective.generator()?, device)));
     for batch in evaluation_batches(subject.experiment, subject.images, 64)? {
+        let batch = batch?;
         for row in 0..batch.indices.len() {
             let Some((generator, device)) = drawer else {
                 let tiles = vec![original(subject, &batch, row)?];

@@ -55,6 +55,7 @@ pub fn sample_pairs(
     let shown = Shown::of(experiment);
     let mut pairs = Vec::with_capacity(images.len());
     for batch in evaluation_batches(experiment, images, 64)? {
+        let batch = batch?;
         let predictions = model.map(|(model, device)| predict(model, batch.clone(), device));
         for row in 0..batch.indices.len() {
             let caption = caption(images, batch.indices[row], numbers);

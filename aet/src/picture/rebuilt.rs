@@ -16,6 +16,7 @@ pub fn draw(subject: &Subject<'_>, title: &str) -> anyhow::Result<TaskPicture> {
     let mut strips = Vec::with_capacity(subject.images.len());
     let mut errors = Vec::new();
     for batch in evaluation_batches(subject.experiment, subject.images, 64)? {
+        let batch = batch?;
         let rebuilt = subject
             .model
             .map(|(model, device)| predict(model, batch.clone(), device));

@@ -16,6 +16,7 @@ pub fn draw(subject: &Subject<'_>, title: &str) -> anyhow::Result<TaskPicture> {
     let mut strips = Vec::with_capacity(subject.images.len());
     let mut hits = 0;
     for batch in evaluation_batches(subject.experiment, subject.images, 64)? {
+        let batch = batch?;
         let rows = batch.indices.len();
         let scores = subject
             .model
