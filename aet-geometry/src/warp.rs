@@ -79,7 +79,7 @@ pub fn warp_into(
     #[cfg(target_arch = "x86_64")]
     if avx2::suits(source, &output) {
         // SAFETY: `suits` has seen that the processor has AVX2.
-        unsafe { avx2::warp(source, &map, output, fill) };
+        unsafe { avx2::warp::<false>(source, &map, output, fill) };
         return;
     }
     portable::warp(source, &map, output, fill);
@@ -99,6 +99,12 @@ pub(crate) fn warp_mirrored_into(
         return;
     }
     let map = Map::new(source, source_from_output, &output);
+    #[cfg(target_arch = "x86_64")]
+    if avx2::suits(source, &output) {
+        // SAFETY: `suits` has seen that the processor has AVX2.
+        unsafe { avx2::warp::<true>(source, &map, output, nowhere) };
+        return;
+    }
     portable::warp_mirrored(source, &map, output, nowhere);
 }
 
@@ -183,6 +189,11 @@ mod tests {
             let inner = Map::new(source.view(), &map, &output.view_mut());
             portable::warp(source.view(), &inner, output.view_mut(), fill);
             assert_eq!(dispatched, output, "{map:?}");
+
+            let mut mirrored = RgbImage::filled(rows, columns, [4, 5, 6]);
+            warp_mirrored_into(source.view(), &map, mirrored.view_mut(), fill);
+            portable::warp_mirrored(source.view(), &inner, output.view_mut(), fill);
+            assert_eq!(mirrored, output, "mirrored: {map:?}");
         }
     }
 }

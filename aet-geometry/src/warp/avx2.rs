@@ -28,24 +28,30 @@ pub(super) fn suits(source: RgbView<'_>, output: &RgbViewMut<'_>) -> bool {
         && is_x86_feature_detected!("avx2")
 }
 
-/// Warps all of `output`; [`suits`] has been asked.
+/// Warps all of `output`; [`suits`] has been asked. With `MIRRORED` the source is mirrored at its
+/// sides, and `fill` is left for what is read from nowhere.
 #[target_feature(enable = "avx2")]
-pub(super) fn warp(source: RgbView<'_>, map: &Map, mut output: RgbViewMut<'_>, fill: [u8; 3]) {
+pub(super) fn warp<const MIRRORED: bool>(
+    source: RgbView<'_>,
+    map: &Map,
+    mut output: RgbViewMut<'_>,
+    fill: [u8; 3],
+) {
     let [g, h, i] = map.rows[2];
     if g == 0.0 && h == 0.0 {
         if i > map.horizon {
-            rows::<true>(source, map, &mut output, fill);
+            rows::<MIRRORED, true>(source, map, &mut output, fill);
         } else {
             portable::fill_all(output.pixels_mut(), fill);
         }
     } else {
-        rows::<false>(source, map, &mut output, fill);
+        rows::<MIRRORED, false>(source, map, &mut output, fill);
     }
 }
 
 /// As [`warp`]; `AFFINE` when the third homogeneous coordinate is the same everywhere.
 #[target_feature(enable = "avx2")]
-fn rows<const AFFINE: bool>(
+fn rows<const MIRRORED: bool, const AFFINE: bool>(
     source: RgbView<'_>,
     map: &Map,
     output: &mut RgbViewMut<'_>,
@@ -61,7 +67,7 @@ fn rows<const AFFINE: bool>(
         while j < width {
             // The last eight may overlap those before: the same pixels come out again.
             let first = j.min(width - LANES);
-            let positions = sampler.positions::<AFFINE>(&starts, first);
+            let positions = sampler.positions::<MIRRORED, AFFINE>(&starts, first);
             sampler.write(positions, &mut row[first * 3..(first + LANES) * 3]);
             j += LANES;
         }
@@ -73,7 +79,8 @@ fn rows<const AFFINE: bool>(
 struct Positions {
     x: __m256i,
     y: __m256i,
-    /// All ones where the position was inside the source and in front of the horizon.
+    /// All ones where the position was in front of the horizon and inside the source or, where that
+    /// is mirrored, finite.
     inside: __m256i,
 }
 
@@ -117,14 +124,18 @@ impl<'a> Sampler<'a> {
     /// Positions that columns `first..first + 8` are read from.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn positions<const AFFINE: bool>(&self, starts: &[__m256d; 3], first: usize) -> Positions {
+    fn positions<const MIRRORED: bool, const AFFINE: bool>(
+        &self,
+        starts: &[__m256d; 3],
+        first: usize,
+    ) -> Positions {
         let first = _mm256_set1_pd(first as f64);
         // In this order, taking the low halves of both gives 0 to 7.
         let near = _mm256_add_pd(first, _mm256_setr_pd(0.5, 1.5, 4.5, 5.5));
         let far = _mm256_add_pd(first, _mm256_setr_pd(2.5, 3.5, 6.5, 7.5));
         let (a, b) = (
-            self.four::<AFFINE>(starts, near),
-            self.four::<AFFINE>(starts, far),
+            self.four::<MIRRORED, AFFINE>(starts, near),
+            self.four::<MIRRORED, AFFINE>(starts, far),
         );
         Positions {
             x: low_halves(a[0], b[0]),
@@ -133,20 +144,31 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// The rounded (x, y) in the low bits and the inside mask of four columns.
+    /// The rounded (x, y) in the low bits of four columns, and which of them have a place in the
+    /// source.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn four<const AFFINE: bool>(&self, starts: &[__m256d; 3], x: __m256d) -> [__m256d; 3] {
+    fn four<const MIRRORED: bool, const AFFINE: bool>(
+        &self,
+        starts: &[__m256d; 3],
+        x: __m256d,
+    ) -> [__m256d; 3] {
         let homogeneous = |k: usize| _mm256_add_pd(_mm256_mul_pd(self.slopes[k], x), starts[k]);
         let w = if AFFINE { starts[2] } else { homogeneous(2) };
         let inverse = _mm256_div_pd(_mm256_set1_pd(1.0), w);
         let zero = _mm256_setzero_pd();
         let axis = |k: usize| {
-            let at = _mm256_mul_pd(homogeneous(k), inverse);
-            let inside = _mm256_and_pd(
+            let mut at = _mm256_mul_pd(homogeneous(k), inverse);
+            let mut inside = _mm256_and_pd(
                 _mm256_cmp_pd::<_CMP_GE_OQ>(at, zero),
                 _mm256_cmp_pd::<_CMP_LT_OQ>(at, self.size[k]),
             );
+            if MIRRORED && _mm256_movemask_pd(inside) != 0b1111 {
+                let unfolded = at;
+                at = _mm256_blendv_pd(self.mirrored(k, unfolded), unfolded, inside);
+                let infinity = _mm256_set1_pd(f64::INFINITY);
+                inside = _mm256_cmp_pd::<_CMP_LT_OQ>(magnitude(unfolded), infinity);
+            }
             let from_centre = _mm256_sub_pd(at, _mm256_set1_pd(f64::from(ONE / 2)));
             // The second operand wins over NaN.
             let clamped = _mm256_min_pd(_mm256_max_pd(from_centre, zero), self.last[k]);
@@ -159,6 +181,18 @@ impl<'a> Sampler<'a> {
             inside = _mm256_and_pd(inside, _mm256_cmp_pd::<_CMP_GT_OQ>(w, self.horizon));
         }
         [x, y, inside]
+    }
+
+    /// Positions along axis `k` as [`crate::border::mirrored`] folds those that lie outside.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn mirrored(&self, k: usize, at: __m256d) -> __m256d {
+        let side = self.size[k];
+        let there_and_back = _mm256_add_pd(side, side);
+        let times = _mm256_floor_pd(_mm256_div_pd(at, there_and_back));
+        let along = _mm256_sub_pd(at, _mm256_mul_pd(there_and_back, times));
+        let folded = _mm256_sub_pd(side, magnitude(_mm256_sub_pd(along, side)));
+        _mm256_min_pd(_mm256_max_pd(folded, _mm256_setzero_pd()), side)
     }
 
     /// Writes the eight pixels of `row`, 24 bytes.
@@ -295,6 +329,13 @@ impl<'a> Sampler<'a> {
             )
         }
     }
+}
+
+/// Numbers without their signs.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn magnitude(a: __m256d) -> __m256d {
+    _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
 }
 
 /// The low 32 bits of each number of `a` and `b`: `[a0, a1, b0, b1, a2, a3, b2, b3]`.

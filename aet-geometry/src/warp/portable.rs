@@ -1,5 +1,4 @@
-//! The warp for any processor, pixel by pixel. What it gives is what the other path must give; the
-//! one with a mirrored border is done here alone.
+//! The warp for any processor, pixel by pixel. What it gives is what the other path must give.
 
 use super::{BITS, Map, ONE, ROUNDING};
 use crate::border::mirrored;
