@@ -58,7 +58,7 @@ def train(options, name, changes, share):
     found = last_epoch(run)
     if found:
         return found
-    changes = [*changes, f"schedule.rate={options.rate * share}", "evaluation.probes=[]",
+    changes = [*options.set, *changes, f"schedule.rate={options.rate * share}", "evaluation.probes=[]",
                "evaluation.eval_every=0"]
     command = [options.aet, "pretrain", options.data, "--preset", options.preset, "--runs", str(options.runs),
                "--name", run.name, "--epochs", str(options.epochs), "--seed", str(options.seed)]
@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--preset", default="smoke")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="one more change to the preset, as of aet")
     parser.add_argument("--rate", type=float, default=0.1, help="learning rate of most rows")
     options = parser.parse_args()
     print("| family and loss | metric | test images | answer without features | ratio | corners off, px |")
