@@ -1,21 +1,43 @@
-//! A folder of JPEG and PNG files: one sub-folder a class, sorted by name, or files without labels
-//! directly in it.
+//! A folder of image files, of any depth and size.
 //!
 //! `train/` and `test/` (or `val/`) in it are the splits; without them, the folder is the training
-//! split. Files may lie deeper inside a class folder. The layout of Tiny-ImageNet, whose
-//! validation labels are in `val_annotations.txt`, is understood.
+//! split. The folders in a split are its classes, sorted by name; images may lie deeper in them.
+//! Without such folders, or with images beside them (as in a folder of photographs), the images
+//! have no labels. The layout of Tiny-ImageNet, whose validation labels are in
+//! `val_annotations.txt`, is understood.
+//!
+//! Images are the files named `.jpg`, `.jpeg`, `.jpe`, `.jfif`, `.png`, `.webp`, `.bmp`, `.tif`,
+//! `.tiff` and `.gif`, in any case; hidden files and folders are passed over, and so is what
+//! systems leave behind (`__MACOSX`, `@eaDir`, ...). Links are followed, but a folder counts once.
+//! The order is that of the bytes of the names, folder by folder.
+//!
+//! The listing of a large folder is kept in the user's cache ([`FolderOptions`]) and used for as
+//! long as no folder in it changed.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+mod annotations;
+mod file;
+mod index;
+mod labels;
+mod names;
+mod options;
+mod stamp;
+mod tree;
+mod walk;
 
-use super::{Payload, RawSample, Source, Split, file_names, no_split};
+use std::path::Path;
+use std::time::SystemTime;
+
+use self::file::read_file;
+use self::index::Index;
+use self::labels::{Labels, labels};
+pub use self::options::{FolderOptions, cache_folder};
+use self::tree::ImageTree;
+use self::walk::walk;
+use super::{Payload, RawSample, Source, Split, no_split};
 use crate::error::DataError;
 
 /// Name of the format.
 pub const FORMAT: &str = "image-folder";
-
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
-const ANNOTATIONS: &str = "val_annotations.txt";
 
 /// Opens `split` of the set in `folder`.
 pub(crate) fn open(folder: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
@@ -28,7 +50,7 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Box<dyn Source>, DataE
         (Split::Train, Some(train), _) => FolderSource::new(&train)?,
         (Split::Train, None, None) => FolderSource::new(folder)?,
         (Split::Test, Some(train), Some(test)) => {
-            FolderSource::with_classes(&test, &class_folders(&train)?)?
+            FolderSource::with_classes(&test, FolderSource::new(&train)?.class_names())?
         }
         (Split::Test, None, Some(test)) => FolderSource::new(&test)?,
         _ => return Err(no_split(folder, split)),
@@ -36,73 +58,136 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Box<dyn Source>, DataE
     Ok(Box::new(source))
 }
 
-/// Images in a folder, by class and path.
+/// Images in a folder, by class and path. It holds the names of the files, and is otherwise as
+/// large as the number of folders.
 #[derive(Debug)]
 pub struct FolderSource {
-    images: Vec<(PathBuf, Option<u32>)>,
+    tree: ImageTree,
+    labels: Labels,
     class_names: Vec<String>,
+    max_file_bytes: u64,
+    listed: Listed,
+}
+
+/// How the images of a folder were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// All folders were as a kept listing says.
+    FromIndex,
+    /// Every folder was listed.
+    Anew {
+        /// Why, and why the listing is not kept if it is not.
+        note: String,
+    },
 }
 
 impl FolderSource {
-    /// Lists the images in `folder`. Its sub-folders are the classes; without any, the images have
-    /// no labels.
+    /// Lists the images in `folder`. Its sub-folders are the classes; without any, or with images
+    /// beside them, the images have no labels.
     ///
     /// # Errors
-    /// When the folder cannot be read, holds no image, or holds images beside class folders.
+    /// When a folder in it cannot be read, or it holds no image.
     pub fn new(folder: &Path) -> Result<Self, DataError> {
-        let classes = match annotations(folder)? {
-            Some(labels) => {
-                let mut classes: Vec<String> = labels.into_values().collect();
-                classes.sort_unstable();
-                classes.dedup();
-                classes
-            }
-            None => class_folders(folder)?,
-        };
-        Self::with_classes(folder, &classes)
+        Self::with_options(folder, None, &FolderOptions::default())
     }
 
     /// As [`FolderSource::new`], with the classes of another folder, so that the labels of a test
-    /// split are those of its training split.
+    /// split are those of its training split; without classes, the images have no labels.
     ///
     /// # Errors
-    /// As [`FolderSource::new`], and when there is a class that is none of `classes`.
+    /// As [`FolderSource::new`], and when there is a class that is none of `classes`, or an image
+    /// beside class folders.
     pub fn with_classes(folder: &Path, classes: &[String]) -> Result<Self, DataError> {
-        let images = match annotations(folder)? {
-            Some(labels) => annotated(folder, classes, &labels)?,
-            None => by_folder(folder, classes)?,
-        };
-        if images.is_empty() {
+        Self::with_options(folder, Some(classes), &FolderOptions::default())
+    }
+
+    /// As [`FolderSource::new`], or [`FolderSource::with_classes`] with `classes`, in any manner.
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn with_options(
+        folder: &Path,
+        classes: Option<&[String]>,
+        options: &FolderOptions,
+    ) -> Result<Self, DataError> {
+        let (tree, listed) = list(folder, options)?;
+        if tree.len() == 0 {
             return Err(DataError::UnknownFormat {
                 path: folder.to_path_buf(),
-                expected: "JPEG or PNG images, Parquet files, or CIFAR binary files".to_owned(),
+                expected: format!(
+                    "images ({}), Parquet files, or CIFAR binary files",
+                    names::EXTENSIONS.join(", ")
+                ),
             });
         }
+        let (labels, class_names) = labels(folder, &tree, classes)?;
         Ok(Self {
-            images,
-            class_names: classes.to_vec(),
+            tree,
+            labels,
+            class_names,
+            max_file_bytes: options.max_file_bytes,
+            listed,
         })
     }
+
+    /// How the images were found.
+    pub fn listed(&self) -> &Listed {
+        &self.listed
+    }
+}
+
+/// The images below `folder`, from a kept listing if there is one that is true.
+fn list(folder: &Path, options: &FolderOptions) -> Result<(ImageTree, Listed), DataError> {
+    let start = SystemTime::now();
+    let anew = |note: &str| Listed::Anew {
+        note: note.to_owned(),
+    };
+    let Some(index_folder) = &options.index_folder else {
+        return Ok((walk(folder)?.tree, anew("no index is kept")));
+    };
+    let index = Index::of(folder, index_folder).map_err(|error| DataError::io(folder, error))?;
+    let reason = match index.load() {
+        Ok(tree) => return Ok((tree, Listed::FromIndex)),
+        Err(reason) => reason,
+    };
+    let walked = walk(folder)?;
+    let note = if walked.tree.len() < options.index_from {
+        index.remove();
+        format!("{reason}; a small folder has none")
+    } else {
+        match index.save(&walked, start, options.settle) {
+            Ok(()) => reason,
+            Err(problem) => format!("{reason}; {problem}"),
+        }
+    };
+    Ok((walked.tree, anew(&note)))
 }
 
 impl Source for FolderSource {
     fn len(&self) -> usize {
-        self.images.len()
+        self.tree.len()
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        let len = self.images.len();
-        let (path, label) = (self.images.get(index)).ok_or(DataError::OutOfRange { index, len })?;
-        let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
-        Ok(RawSample {
-            name: path.display().to_string(),
-            payload: Payload::Encoded(bytes),
-            label: *label,
-        })
+        let len = self.tree.len();
+        let path = (self.tree.path(index)).ok_or(DataError::OutOfRange { index, len })?;
+        let name = path.display().to_string();
+        match read_file(&path, self.max_file_bytes) {
+            Ok(bytes) => Ok(RawSample {
+                name,
+                payload: Payload::Encoded(bytes),
+                label: self.labels.get(&self.tree, index),
+            }),
+            Err(problem) => Err(DataError::Image {
+                index,
+                name,
+                problem,
+            }),
+        }
     }
 
     fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
-        Ok(self.images.iter().map(|(_, label)| *label).collect())
+        Ok(self.labels.of_all(&self.tree))
     }
 
     fn class_names(&self) -> &[String] {
@@ -112,115 +197,4 @@ impl Source for FolderSource {
     fn format(&self) -> &'static str {
         FORMAT
     }
-}
-
-/// The sub-folders of `folder` that hold images, sorted by name.
-fn class_folders(folder: &Path) -> Result<Vec<String>, DataError> {
-    let mut classes = Vec::new();
-    for name in file_names(folder)? {
-        let path = folder.join(&name);
-        if path.is_dir() && !images_below(&path)?.is_empty() {
-            classes.push(name);
-        }
-    }
-    Ok(classes)
-}
-
-fn by_folder(folder: &Path, classes: &[String]) -> Result<Vec<(PathBuf, Option<u32>)>, DataError> {
-    let mut images = Vec::new();
-    let mut loose = None;
-    for name in file_names(folder)? {
-        let path = folder.join(&name);
-        if !path.is_dir() {
-            if is_image(&path) {
-                loose.get_or_insert(images.len());
-                images.push((path, None));
-            }
-            continue;
-        }
-        let found = images_below(&path)?;
-        if found.is_empty() {
-            continue;
-        }
-        let label = label_of(&name, classes, &path)?;
-        images.extend(found.into_iter().map(|path| (path, Some(label))));
-    }
-    let labelled = images.iter().any(|(_, label)| label.is_some());
-    match loose.filter(|_| labelled) {
-        Some(at) => Err(DataError::malformed(
-            &images[at].0,
-            "this image lies beside class folders; move it into one of them",
-        )),
-        None => Ok(images),
-    }
-}
-
-fn label_of(name: &str, classes: &[String], path: &Path) -> Result<u32, DataError> {
-    match classes.iter().position(|class| class == name) {
-        Some(label) => Ok(label as u32),
-        None => Err(DataError::malformed(
-            path,
-            format!("class {name} is not in the training split"),
-        )),
-    }
-}
-
-/// File name to class, from the annotations of Tiny-ImageNet, if they are there: a line an image,
-/// fields parted by tabs, the file first and the class second.
-fn annotations(folder: &Path) -> Result<Option<HashMap<String, String>>, DataError> {
-    let path = folder.join(ANNOTATIONS);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path).map_err(|error| DataError::io(&path, error))?;
-    let mut labels = HashMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let mut fields = line.split('\t').map(str::to_owned);
-        let (Some(file), Some(class)) = (fields.next(), fields.next()) else {
-            let problem = format!(
-                "line {}: not a file and a class, parted by a tab",
-                number + 1
-            );
-            return Err(DataError::malformed(&path, problem));
-        };
-        labels.insert(file, class);
-    }
-    Ok(Some(labels))
-}
-
-fn annotated(
-    folder: &Path,
-    classes: &[String],
-    labels: &HashMap<String, String>,
-) -> Result<Vec<(PathBuf, Option<u32>)>, DataError> {
-    let with_label = |path: PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(class) = labels.get(name.as_ref()) else {
-            let problem = format!("not in {ANNOTATIONS}");
-            return Err(DataError::malformed(&path, problem));
-        };
-        let label = label_of(class, classes, &path)?;
-        Ok((path, Some(label)))
-    };
-    images_below(folder)?.into_iter().map(with_label).collect()
-}
-
-/// All images in `folder` and the folders in it, sorted folder by folder.
-fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut images = Vec::new();
-    for name in file_names(folder)? {
-        let path = folder.join(name);
-        if path.is_dir() {
-            images.extend(images_below(&path)?);
-        } else if is_image(&path) {
-            images.push(path);
-        }
-    }
-    Ok(images)
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension
-        .is_some_and(|found| (EXTENSIONS.iter()).any(|known| known.eq_ignore_ascii_case(found)))
 }

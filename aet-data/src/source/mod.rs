@@ -140,7 +140,7 @@ pub const FORMATS: &[(&str, &str)] = &[
     ),
     (
         folder::FORMAT,
-        "JPEG and PNG files, one sub-folder a class or none, in train/ and test/ or val/, or one set",
+        "image files, one sub-folder a class, or none or files beside them for no labels, in train/ and test/ or val/, or one set",
     ),
     (
         decoded::FORMAT,

@@ -1,6 +1,8 @@
 //! Sets of images written to disk for the tests, one writer a format.
 #![allow(dead_code)]
 
+pub mod folders;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Cursor;
