@@ -29,7 +29,7 @@ use self::samples::{Grouping, Samples};
 use super::positioned::PositionedFile;
 use super::shards::{self, Shards};
 use super::unpack::{Unpacking, unpack};
-use super::{Payload, RawSample, Source, Split, image_file, numbered_classes};
+use super::{Payload, RawSample, Source, image_file, numbered_classes};
 use crate::error::DataError;
 
 /// Name of the format.
