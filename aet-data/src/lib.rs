@@ -2,8 +2,8 @@
 //!
 //! The data path of this crate, one module an arrow:
 //!
-//! 1. [`source`]: reads an image by its index, encoded or as pixels, from Parquet files, CIFAR
-//!    binary files, folders of images, or a generator of shapes;
+//! 1. [`source`]: reads an image by its index, encoded or as pixels, from files of any of the
+//!    [`FORMATS`] or a generator of shapes;
 //! 2. [`cache`]: decodes a whole set once, into one block of memory ([`ImageSet`]);
 //! 3. [`augment`]: random crop and flip;
 //! 4. [`pipeline`]: what an item becomes, such as a pair of views and the transformation between

@@ -181,7 +181,8 @@ fn what_is_no_regular_file_is_passed_over() {
         EntryType::Fifo,
     ];
     let mut members: Vec<Vec<u8>> = (kinds.into_iter().enumerate())
-        .map(|(at, kind)| raw_member(&format!("{at}.png"), 0, kind, &[]))
+        // Some writers note a size, but there is no data.
+        .map(|(at, kind)| raw_member(&format!("{at}.png"), 700, kind, &[]))
         .collect();
     members.push(raw_member("sparse.png", size, EntryType::GNUSparse, &data));
     members.push(raw_member(
@@ -318,15 +319,12 @@ fn shards_are_blocks_and_few_of_them_are_kept_unpacked() {
 fn a_small_archive_that_unpacks_without_end_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("bomb.tgz");
-    // One member of 3 GiB of zeros, which gzip makes a thousand times smaller.
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // One member of 3 GiB of zeros, which gzip makes a thousand times smaller; a file may be of
+    // several parts.
     let header = raw_member("zeros.png", 3 << 30, EntryType::Regular, &[]);
-    std::io::Write::write_all(&mut packer, &header).unwrap();
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..3 << 10 {
-        std::io::Write::write_all(&mut packer, &zeros).unwrap();
-    }
-    write(&path, &packer.finish().unwrap());
+    let zeros = gzip(&vec![0; 1 << 20]);
+    let parts = [gzip(&header), zeros.repeat(3 << 10)];
+    write(&path, &parts.concat());
     let error = open(&at(&path), Split::Train).unwrap_err().to_string();
     assert!(
         error.contains("bomb.tgz") && error.contains("100 times"),
@@ -340,4 +338,24 @@ fn an_archive_without_images_holds_no_image() {
     let path = folder.path().join("x.tar");
     write(&path, &tar(&[member("1.cls", b"1"), member("2.txt", b"x")]));
     assert!(failure(&path, Split::Train).contains("holds no image"));
+}
+
+#[test]
+fn archives_beside_the_set_they_hold_are_no_shards() {
+    let folder = TempDir::new().unwrap();
+    let members: Vec<_> = (0..2).flat_map(sample).collect();
+    let format = || open(&at(folder.path()), Split::Train).unwrap().format();
+    write(
+        &folder.path().join("downloaded.tar.gz"),
+        &gzip(&tar(&members)),
+    );
+    assert_eq!(format(), "webdataset");
+    write(&folder.path().join("ant/1.png"), &image(1));
+    assert_eq!(format(), "image-folder");
+    write(&folder.path().join("train.tar"), &tar(&members));
+    assert_eq!(format(), "webdataset");
+    write(&folder.path().join("train/ant/1.png"), &image(1));
+    assert_eq!(format(), "image-folder");
+    write(&folder.path().join("train/0.tar"), &tar(&members));
+    assert_eq!(format(), "webdataset");
 }

@@ -207,7 +207,11 @@ fn annotations_give_the_labels_of_a_validation_folder() {
 #[test]
 fn what_is_no_set_is_named() {
     let folder = TempDir::new().unwrap();
-    assert!(failure(folder.path(), Split::Train).contains("no image set found"));
+    let message = failure(folder.path(), Split::Train);
+    assert!(message.contains("no image set found"), "{message}");
+    for (name, _) in FORMATS {
+        assert!(message.contains(name), "{message}");
+    }
     let missing = folder.path().join("missing");
     assert!(failure(&missing, Split::Train).contains("missing"));
     let text = folder.path().join("text.md");

@@ -191,6 +191,9 @@ fn lines_of(text: &str) -> Result<Vec<Line>, String> {
             first = Some((number, has_second_field(line)));
             continue;
         }
+        if line.contains('\0') {
+            return Err(format!("line {number}: this is no text"));
+        }
         let (file, label) = path_and_label(line);
         let like = *first.get_or_insert((number, label.is_some()));
         let label = checked(label, like).map_err(|problem| format!("line {number}: {problem}"))?;

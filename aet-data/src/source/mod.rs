@@ -212,7 +212,8 @@ impl Split {
 ///
 /// Where a folder could be of several formats, it is of the first of these: Parquet, WebDataset,
 /// STL-10, SVHN, CIFAR, NumPy arrays, lists, image folder. (A folder with lists and with a
-/// sub-folder `train/`, `test/` or `val/` is an image folder; name one of the lists to read it.)
+/// sub-folder `train/`, `test/` or `val/` is an image folder; name one of the lists to read it. Likewise,
+/// archives beside folders of images are what these came in; name one to read it.)
 ///
 /// # Errors
 /// When nothing there looks like a set, the split is missing
@@ -250,7 +251,19 @@ pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataEr
     if list::matches(path, &names) {
         return list::open(path, &names, split);
     }
-    folder::open(path, split)
+    folder::open(path, split).map_err(with_all_formats)
+}
+
+/// Adds the names of all formats to what was expected of a folder in which nothing was found.
+fn with_all_formats(error: DataError) -> DataError {
+    let DataError::UnknownFormat { path, expected } = error else {
+        return error;
+    };
+    let names = FORMATS.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    DataError::UnknownFormat {
+        path,
+        expected: format!("{expected}; the formats are {}", names.join(", ")),
+    }
 }
 
 fn open_file(path: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {

@@ -34,7 +34,7 @@ const EXTENSION: &str = ".parquet";
 const KEPT_GROUPS: usize = 4;
 
 /// The shards in `folder`, which holds `names`, if there are any.
-pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Option<Shards>, DataError> {
+pub(super) fn find(folder: &Path, names: &[String]) -> Result<Option<Shards>, DataError> {
     shards::find(folder, names, |name| name.ends_with(EXTENSION))
 }
 

@@ -50,7 +50,10 @@ pub(super) fn find(
         return Ok(Some(found));
     }
     match folder_below(folder, names) {
-        Some(below) => find_here(&below, &file_names(&below)?, is_shard),
+        Some(below) if holds_shards(&below, is_shard) => {
+            find_here(&below, &file_names(&below)?, is_shard)
+        }
+        Some(below) => find_here(&below, &[], is_shard),
         None => Ok(None),
     }
 }
@@ -64,8 +67,8 @@ fn find_here(
         return Ok(by_name(folder, names, is_shard).found());
     }
     let shards = Shards {
-        train: in_subfolder(folder, names, is_shard, Split::Train)?,
-        test: in_subfolder(folder, names, is_shard, Split::Test)?,
+        train: in_subfolder(folder, is_shard, Split::Train)?,
+        test: in_subfolder(folder, is_shard, Split::Test)?,
     };
     Ok(shards.found())
 }
@@ -96,21 +99,14 @@ pub(super) fn is_named_after(name: &str, split_name: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|next: char| !next.is_alphanumeric()))
 }
 
-fn in_subfolder(
-    folder: &Path,
-    names: &[String],
-    is_shard: IsShard,
-    split: Split,
-) -> Result<Vec<PathBuf>, DataError> {
-    for name in split.names_on_disk() {
-        let path = folder.join(name);
-        if names.iter().any(|found| found == name) && holds_shards(&path, is_shard) {
-            let names = file_names(&path)?;
-            let shards = names.iter().filter(|name| is_shard(name));
-            return Ok(shards.map(|name| path.join(name)).collect());
-        }
-    }
-    Ok(Vec::new())
+fn in_subfolder(folder: &Path, is_shard: IsShard, split: Split) -> Result<Vec<PathBuf>, DataError> {
+    let mut paths = split.names_on_disk().iter().map(|name| folder.join(name));
+    let Some(path) = paths.find(|path| holds_shards(path, is_shard)) else {
+        return Ok(Vec::new());
+    };
+    let names = file_names(&path)?;
+    let shards = names.iter().filter(|name| is_shard(name));
+    Ok(shards.map(|name| path.join(name)).collect())
 }
 
 /// Whether there is a shard among the first entries of a folder. (There may be a million images in

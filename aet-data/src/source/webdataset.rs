@@ -27,9 +27,9 @@ use self::archive::{PackedTape, PlainTape, walk};
 use self::kept::Kept;
 use self::samples::{Grouping, Samples};
 use super::positioned::PositionedFile;
-use super::shards::{self, Shards};
+use super::shards::{self, Shards, is_named_after};
 use super::unpack::{Unpacking, unpack};
-use super::{Payload, RawSample, Source, image_file, numbered_classes};
+use super::{Payload, RawSample, Source, Split, image_file, numbered_classes};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -49,9 +49,29 @@ fn is_packed(name: &str) -> bool {
     name.ends_with(".tar.gz") || name.ends_with(".tgz")
 }
 
-/// The shards in `folder`, which holds `names`, if there are any.
-pub(crate) fn find(folder: &Path, names: &[String]) -> Result<Option<Shards>, DataError> {
-    shards::find(folder, names, is_shard)
+/// The shards in `folder`, which holds `names`, if there are any. Archives that lie beside a set are
+/// what it came in, not shards.
+pub(super) fn find(folder: &Path, names: &[String]) -> Result<Option<Shards>, DataError> {
+    match names.iter().any(|name| is_shard(name)) && are_beside_a_set(folder, names) {
+        true => shards::find(folder, &[], is_shard),
+        false => shards::find(folder, names, is_shard),
+    }
+}
+
+/// Whether the archives in `folder` lie beside folders named for a split, or, where no archive is
+/// named for one, beside images or any folders.
+fn are_beside_a_set(folder: &Path, names: &[String]) -> bool {
+    let splits = || {
+        let splits = [Split::Train, Split::Test].into_iter();
+        splits.flat_map(Split::names_on_disk)
+    };
+    let (archives, others): (Vec<&String>, Vec<&String>) =
+        names.iter().partition(|name| is_shard(name));
+    let named = splits().any(|split| archives.iter().any(|name| is_named_after(name, split)));
+    others.iter().any(|name| match named {
+        true => splits().any(|split| name == split) && folder.join(name).is_dir(),
+        false => samples::is_image(name) || folder.join(name).is_dir(),
+    })
 }
 
 /// Images in one or more shards, in the order of the shards and their members.

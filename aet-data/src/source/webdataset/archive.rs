@@ -165,7 +165,11 @@ impl<T: Tape> Walk<T> {
                 if let (EntryType::GNUSparse, Some(gnu)) = (kind, header.as_gnu()) {
                     self.skip_sparse_map(gnu.is_extended())?;
                 }
-                let length = self.pax_size.take().unwrap_or(length);
+                let length = match self.pax_size.take().unwrap_or(length) {
+                    // A size may be noted for these, but data there is none.
+                    _ if is_without_data(kind) => 0,
+                    length => length,
+                };
                 let name = self.long_name.take();
                 let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
                 let member = Member {
@@ -268,6 +272,11 @@ impl<T: Tape> Walk<T> {
         }
         self.tape.finish()
     }
+}
+
+fn is_without_data(kind: EntryType) -> bool {
+    use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+    matches!(kind, Link | Symlink | Char | Block | Directory | Fifo)
 }
 
 /// Compares the sum of a header with the one in it, which counts as blanks.

@@ -149,6 +149,14 @@ impl Grouping {
     }
 }
 
+/// Whether a file is an image, by its name.
+pub(super) fn is_image(name: &str) -> bool {
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|found| IMAGES.contains(&found.as_str()))
+}
+
 /// `train/0001` and `seg.png` of `train/0001.seg.png`. Hidden files have none.
 fn key_and_extension(name: &str) -> Option<(&str, &str)> {
     let base = name.rfind('/').map_or(0, |slash| slash + 1);
