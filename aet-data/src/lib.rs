@@ -2,8 +2,8 @@
 //!
 //! The data path of this crate, one module an arrow:
 //!
-//! 1. [`source`]: reads an image by its index, encoded or as pixels, from Parquet files, CIFAR
-//!    binary files, folders of images, or a generator of shapes;
+//! 1. [`source`]: reads an image by its index, encoded or as pixels, from files of any of the
+//!    [`FORMATS`] or a generator of shapes;
 //! 2. [`set`]: the images of a set ([`ImageSet`]), decoded once and kept, or decoded whenever they are
 //!    read;
 //! 3. [`augment`]: crops, flips, colours;

@@ -4,78 +4,14 @@
 
 mod support;
 
-use std::path::Path;
-
 use aet_data::{FORMATS, Location, ShapesConfig, Split, open};
-use support::{Table, at, cifar_record, failure, load, marked, open_and_load, png, write};
+use support::written::WRITTEN;
+use support::{at, cifar_record, failure, load, marked, open_and_load, png, write};
 use tempfile::TempDir;
-
-/// A set of three images, labelled 0, 1, 2, written in one format.
-struct Format {
-    name: &'static str,
-    /// Height and width of its images.
-    size: [usize; 2],
-    write: fn(&Path),
-    /// A file of it, to be broken.
-    file: &'static str,
-}
-
-const SPLIT_FORMATS: [Format; 4] = [
-    Format {
-        name: "parquet",
-        size: [5, 7],
-        write: |folder| {
-            Table::of(3).write(&folder.join("train-00000-of-00001.parquet"));
-            Table::of(3).write(&folder.join("test-00000-of-00001.parquet"));
-        },
-        file: "train-00000-of-00001.parquet",
-    },
-    Format {
-        name: "cifar10-binary",
-        size: [32, 32],
-        write: |folder| {
-            let records =
-                |_: usize| (0..3).flat_map(|at| cifar_record(&[at as u8], &marked(32, 32, at)));
-            write(
-                &folder.join("data_batch_1.bin"),
-                &records(0).collect::<Vec<_>>(),
-            );
-            write(
-                &folder.join("test_batch.bin"),
-                &records(1).collect::<Vec<_>>(),
-            );
-        },
-        file: "data_batch_1.bin",
-    },
-    Format {
-        name: "cifar100-binary",
-        size: [32, 32],
-        write: |folder| {
-            let record = |at: usize| cifar_record(&[19, at as u8], &marked(32, 32, at));
-            let records: Vec<u8> = (0..3).flat_map(record).collect();
-            write(&folder.join("train.bin"), &records);
-            write(&folder.join("test.bin"), &records);
-        },
-        file: "train.bin",
-    },
-    Format {
-        name: "image-folder",
-        size: [5, 7],
-        write: |folder| {
-            for split in ["train", "val"] {
-                for (at, class) in support::CLASSES.iter().enumerate() {
-                    let path = folder.join(split).join(class).join(format!("{at}.png"));
-                    write(&path, &png(&marked(5, 7, at)));
-                }
-            }
-        },
-        file: "train/ant/0.png",
-    },
-];
 
 #[test]
 fn every_format_gives_labels_channels_and_layout() {
-    for format in SPLIT_FORMATS {
+    for format in WRITTEN {
         let folder = TempDir::new().unwrap();
         (format.write)(folder.path());
         for split in [Split::Train, Split::Test] {
@@ -99,6 +35,19 @@ fn every_format_gives_labels_channels_and_layout() {
                 assert!(!set.name(index).is_empty());
             }
             assert!(set.class_names.len() >= 3, "{}", format.name);
+            let labels: Vec<Option<u32>> = (0..3).map(Some).collect();
+            assert_eq!(source.labels().unwrap(), labels, "{}", format.name);
+            if let Some(blocks) = source.blocks() {
+                let ends = blocks.ranges.iter();
+                let ends = ends.flat_map(|block| [block.start, block.end]);
+                let ends: Vec<usize> = ends.collect();
+                assert_eq!((ends[0], ends[ends.len() - 1]), (0, 3), "{}", format.name);
+                assert!(
+                    ends[1..ends.len() - 1]
+                        .chunks(2)
+                        .all(|pair| pair[0] == pair[1])
+                );
+            }
             let outside = source.read(3).unwrap_err().to_string();
             assert!(outside.contains("index 3"), "{outside}");
         }
@@ -107,7 +56,7 @@ fn every_format_gives_labels_channels_and_layout() {
 
 #[test]
 fn truncated_and_empty_files_give_errors_that_name_them() {
-    for format in SPLIT_FORMATS {
+    for format in WRITTEN {
         let folder = TempDir::new().unwrap();
         (format.write)(folder.path());
         let path = folder.path().join(format.file);
@@ -115,7 +64,8 @@ fn truncated_and_empty_files_give_errors_that_name_them() {
         let name = path.file_name().unwrap().to_str().unwrap();
         for kept in [0, 1, 5, bytes.len() / 2, bytes.len() - 1] {
             // A PNG without its end marker is whole as far as its pixels go.
-            if kept == bytes.len() - 1 && format.name == "image-folder" {
+            let in_files = ["image-folder", "file-list"].contains(&format.name);
+            if kept == bytes.len() - 1 && in_files {
                 continue;
             }
             std::fs::write(&path, &bytes[..kept]).unwrap();
@@ -147,7 +97,10 @@ fn cifar_reads_class_names_and_checks_labels() {
     assert!(failure(folder.path(), Split::Train).contains("2 class names, not 10"));
     std::fs::remove_file(folder.path().join("batches.meta.txt")).unwrap();
     write(&path, &cifar_record(&[10], &marked(32, 32, 1)));
-    assert!(failure(folder.path(), Split::Train).contains("record 0: label 10"));
+    let source = open(&at(folder.path()), Split::Train).unwrap();
+    assert!(source.read(0).unwrap_err().is_about_one_image());
+    assert_eq!(source.labels().unwrap(), [None]);
+    assert!(failure(folder.path(), Split::Train).contains("record 0): label 10"));
     assert!(
         open(&at(folder.path()), Split::Test)
             .unwrap_err()
@@ -256,12 +209,17 @@ fn annotations_give_the_labels_of_a_validation_folder() {
 #[test]
 fn what_is_no_set_is_named() {
     let folder = TempDir::new().unwrap();
-    assert!(failure(folder.path(), Split::Train).contains("no image set found"));
+    let message = failure(folder.path(), Split::Train);
+    assert!(message.contains("no image set found"), "{message}");
+    for (name, _) in FORMATS {
+        assert!(message.contains(name), "{message}");
+    }
     let missing = folder.path().join("missing");
     assert!(failure(&missing, Split::Train).contains("missing"));
-    let text = folder.path().join("text.txt");
+    let text = folder.path().join("text.md");
     write(&text, b"text");
-    assert!(failure(&text, Split::Train).contains("text.txt"));
+    assert!(failure(&text, Split::Train).contains("text.md"));
+    assert!(failure(&text, Split::Train).contains(".tar.gz"));
 }
 
 #[test]
@@ -281,4 +239,49 @@ fn a_split_of_no_shapes_is_missing() {
     };
     let error = open(&Location::Shapes(config), Split::Test).unwrap_err();
     assert!(error.is_no_split());
+}
+
+#[test]
+fn every_file_of_a_set_is_a_training_split_of_its_own() {
+    for format in WRITTEN {
+        if ["image-folder", "file-list"].contains(&format.name) {
+            continue;
+        }
+        let folder = TempDir::new().unwrap();
+        (format.write)(folder.path());
+        let file = at(&folder.path().join(format.file));
+        let source = open(&file, Split::Train).unwrap();
+        assert_eq!((source.format(), source.len()), (format.name, 3));
+        let error = open(&file, Split::Test).unwrap_err();
+        assert!(error.is_no_split(), "{}: {error}", format.name);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_set_end_in_errors_under_every_name() {
+    let folder = TempDir::new().unwrap();
+    let noise: Vec<u8> = (0..5_000u32).map(|at| (at * at % 251) as u8).collect();
+    let names = [
+        "a.parquet",
+        "a.tar",
+        "a.tar.gz",
+        "a.tgz",
+        "train_X.bin",
+        "a.bin",
+        "a.mat",
+        "a.npy",
+        "a.txt",
+        "a.csv",
+    ];
+    for name in names {
+        let path = folder.path().join(name);
+        for content in [noise.as_slice(), &[0; 600], &noise[..17]] {
+            write(&path, content);
+            let message = failure(&path, Split::Train);
+            assert!(
+                message.contains(name) || message.contains("holds no image"),
+                "{message}"
+            );
+        }
+    }
 }

@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use aet_geometry::RgbImage;
-
-use super::{Payload, RawSample, Source, Split, no_split};
+use super::layout::Layout;
+use super::{Payload, RawSample, Source, Split, listed_classes, no_split};
 use crate::error::DataError;
 
 /// Name of the format with 10 classes.
@@ -57,6 +56,12 @@ impl CifarKind {
             Self::Ten => 10,
             Self::Hundred => 100,
         }
+    }
+
+    /// The class that the label bytes of a record stand for: the last of them.
+    fn class_of(self, labels: &[u8]) -> Option<u32> {
+        let label = labels.last().copied().map(u32::from);
+        label.filter(|&label| (label as usize) < self.classes())
     }
 
     fn names_file(self) -> &'static str {
@@ -194,19 +199,33 @@ impl Source for CifarSource {
         let record = self.kind.record_bytes();
         let (labels, planes) =
             file.bytes[number * record..][..record].split_at(self.kind.label_bytes());
-        let label = labels[labels.len() - 1];
-        if usize::from(label) >= self.kind.classes() {
-            let classes = self.kind.classes();
-            let problem = format!("record {number}: label {label} is none of the {classes}");
-            return Err(DataError::malformed(&file.path, problem));
-        }
-        let image = RgbImage::new(SIDE, SIDE, interleave(planes))
-            .map_err(|error| DataError::malformed(&file.path, error.to_string()))?;
+        let name = format!("{}, record {number}", file.path.display());
+        let Some(label) = self.kind.class_of(labels) else {
+            let (label, classes) = (labels[labels.len() - 1], self.kind.classes());
+            let problem = format!("label {label} is none of the {classes}");
+            return Err(DataError::Image {
+                index,
+                name,
+                problem,
+            });
+        };
+        let image = (Layout::planes([SIDE; 2]).image(planes.to_vec()))
+            .map_err(|problem| DataError::malformed(&file.path, problem))?;
         Ok(RawSample {
-            name: format!("{}, record {number}", file.path.display()),
+            name,
             payload: Payload::Pixels(image),
-            label: Some(u32::from(label)),
+            label: Some(label),
         })
+    }
+
+    fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
+        let of_file = |file: &BatchFile| {
+            let records = file.bytes.chunks_exact(self.kind.record_bytes());
+            let labels = records.map(|record| &record[..self.kind.label_bytes()]);
+            labels.map(|labels| self.kind.class_of(labels)).collect()
+        };
+        let labels: Vec<Vec<Option<u32>>> = self.files.iter().map(of_file).collect();
+        Ok(labels.concat())
     }
 
     fn class_names(&self) -> &[String] {
@@ -221,13 +240,6 @@ impl Source for CifarSource {
     }
 }
 
-/// `[3, height, width]` to `[height, width, 3]`.
-fn interleave(planes: &[u8]) -> Vec<u8> {
-    (0..PLANE)
-        .flat_map(|at| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]])
-        .collect()
-}
-
 /// The names in the text file beside `path`; where there is none, those of CIFAR-10, or numbers.
 fn class_names(kind: CifarKind, path: &Path) -> Result<Vec<String>, DataError> {
     let file = path.with_file_name(kind.names_file());
@@ -237,14 +249,5 @@ fn class_names(kind: CifarKind, path: &Path) -> Result<Vec<String>, DataError> {
             CifarKind::Hundred => (0..100).map(|class| class.to_string()).collect(),
         });
     }
-    let text = std::fs::read_to_string(&file).map_err(|error| DataError::io(&file, error))?;
-    let names: Vec<String> = (text.lines().map(str::trim))
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if names.len() != kind.classes() {
-        let problem = format!("{} class names, not {}", names.len(), kind.classes());
-        return Err(DataError::malformed(&file, problem));
-    }
-    Ok(names)
+    listed_classes(&file, kind.classes())
 }

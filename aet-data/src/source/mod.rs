@@ -1,13 +1,26 @@
 //! Where images come from: [`Source`], one implementation a format, and [`open`], which tells the
 //! format from what is at a path.
 //!
-//! A format is one file here, one row of [`FORMATS`], and one arm in [`open`].
+//! A format is one file here, one row of [`FORMATS`], and one arm in [`open`]. What formats share:
+//! reads of any place in a file (`positioned`), the order of bytes in raw pixels (`layout`), data
+//! that is unpacked before it is read (`unpack`), splits in several files (`shards`), and images in
+//! files of their own (`image_file`).
 
 pub mod cifar;
 pub mod decoded;
 pub mod folder;
+mod image_file;
+mod layout;
+pub mod list;
+pub mod npy;
 pub mod parquet;
+mod positioned;
 pub mod shapes;
+mod shards;
+pub mod stl;
+pub mod svhn;
+mod unpack;
+pub mod webdataset;
 
 use std::fmt;
 use std::ops::Range;
@@ -128,7 +141,19 @@ impl fmt::Debug for dyn Source + '_ {
 pub const FORMATS: &[(&str, &str)] = &[
     (
         parquet::FORMAT,
-        "Hugging Face Parquet, train-*.parquet and test-*.parquet, or one file",
+        "Hugging Face Parquet, train-*.parquet and test-*.parquet (in data/ too), or one file",
+    ),
+    (
+        webdataset::FORMAT,
+        "WebDataset, train-*.tar and test-*.tar or val-*.tar, plain or .tar.gz or .tgz, or one file",
+    ),
+    (
+        stl::FORMAT,
+        "STL-10 binary version, train_X.bin and test_X.bin; unlabeled_X.bin where it is named itself",
+    ),
+    (
+        svhn::FORMAT,
+        "SVHN cropped digits, train_32x32.mat and test_32x32.mat, or one file",
     ),
     (
         cifar::FORMAT_10,
@@ -137,6 +162,14 @@ pub const FORMATS: &[(&str, &str)] = &[
     (
         cifar::FORMAT_100,
         "CIFAR-100 binary version, train.bin and test.bin, fine labels, or one file",
+    ),
+    (
+        npy::FORMAT,
+        "NumPy arrays, train_images.npy with train_labels.npy, x_train.npy with y_train.npy, or one file",
+    ),
+    (
+        list::FORMAT,
+        "text files of paths and labels, train.txt and test.txt or val.txt (.csv, .tsv, .lst), or one file",
     ),
     (
         folder::FORMAT,
@@ -212,9 +245,13 @@ impl Split {
 
 /// Opens one split of the set at `location`.
 ///
-/// A single `.parquet` or `.bin` file is the training split, whatever its name, and has no test
-/// split, so that no image is ever trained and tested on; nor has a folder of images without
-/// `train/` and `test/` in it.
+/// A single file is the training split, whatever its name, and has no test split, so that no image
+/// is ever trained and tested on; nor has a folder of images without `train/` and `test/` in it.
+///
+/// Where a folder could be of several formats, it is of the first of these: decoded, Parquet, WebDataset,
+/// STL-10, SVHN, CIFAR, NumPy arrays, lists, image folder. (A folder with lists and with a
+/// sub-folder `train/`, `test/` or `val/` is an image folder; name one of the lists to read it. Likewise,
+/// archives beside folders of images are what these came in; name one to read it.)
 ///
 /// # Errors
 /// When nothing there looks like a set, the split is missing
@@ -232,30 +269,80 @@ pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataEr
     if decoded::matches(&names) {
         return decoded::open(path, split);
     }
-    if parquet::matches(&names) {
-        return parquet::open(path, &names, split);
+    if let Some(shards) = parquet::find(path, &names)? {
+        let shards = shards.of(path, split)?;
+        return Ok(Box::new(parquet::ParquetSource::new(&shards)?));
+    }
+    if let Some(shards) = webdataset::find(path, &names)? {
+        let shards = shards.of(path, split)?;
+        return Ok(Box::new(webdataset::WebDatasetSource::new(&shards)?));
+    }
+    if stl::matches(&names) {
+        return stl::open(path, split);
+    }
+    if svhn::matches(&names) {
+        return svhn::open(path, split);
     }
     if let Some(kind) = cifar::kind_of(&names) {
         return cifar::open(path, kind, &names, split);
     }
-    folder::open(path, split)
+    if npy::matches(path) {
+        return npy::open(path, split);
+    }
+    if list::matches(path, &names) {
+        return list::open(path, &names, split);
+    }
+    folder::open(path, split).map_err(with_all_formats)
+}
+
+/// Adds the names of all formats to what was expected of a folder in which nothing was found.
+fn with_all_formats(error: DataError) -> DataError {
+    let DataError::UnknownFormat { path, expected } = error else {
+        return error;
+    };
+    let names = FORMATS.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    DataError::UnknownFormat {
+        path,
+        expected: format!("{expected}; the formats are {}", names.join(", ")),
+    }
 }
 
 fn open_file(path: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let extension = path.extension().and_then(|extension| extension.to_str());
-    match extension {
-        Some("parquet" | "bin" | "aetset") if split == Split::Test => Err(no_split(path, split)),
-        Some("parquet") => Ok(Box::new(parquet::ParquetSource::new(
-            &[path.to_path_buf()],
-        )?)),
-        Some("aetset") => Ok(Box::new(decoded::DecodedSource::new(path)?)),
-        Some("bin") => Ok(Box::new(cifar::CifarSource::from_file(path)?)),
-        _ => Err(DataError::UnknownFormat {
-            path: path.to_path_buf(),
-            expected: "a .parquet file, a .bin file of CIFAR, or a folder".to_owned(),
-        }),
+    let open: fn(&Path) -> Result<Box<dyn Source>, DataError> = match extension {
+        Some("parquet") => |path| {
+            Ok(Box::new(parquet::ParquetSource::new(
+                &[path.to_path_buf()],
+            )?))
+        },
+        Some("aetset") => |path| Ok(Box::new(decoded::DecodedSource::new(path)?)),
+        _ if webdataset::is_shard(&name) => |path| {
+            Ok(Box::new(webdataset::WebDatasetSource::new(&[
+                path.to_path_buf()
+            ])?))
+        },
+        Some("bin") if stl::is_images(path) => |path| Ok(Box::new(stl::StlSource::new(path)?)),
+        Some("bin") => |path| Ok(Box::new(cifar::CifarSource::from_file(path)?)),
+        Some("mat") => |path| Ok(Box::new(svhn::SvhnSource::new(path)?)),
+        Some("npy") => |path| Ok(Box::new(npy::NpySource::new(path)?)),
+        _ if list::is_list(path) => |path| Ok(Box::new(list::ListSource::new(path)?)),
+        _ => {
+            return Err(DataError::UnknownFormat {
+                path: path.to_path_buf(),
+                expected: EXPECTED_FILES.to_owned(),
+            });
+        }
+    };
+    match split {
+        Split::Train => open(path),
+        Split::Test => Err(no_split(path, split)),
     }
 }
+
+const EXPECTED_FILES: &str = "a .parquet file, a .tar, .tar.gz or .tgz file of WebDataset, a .bin \
+    file of CIFAR or STL-10, a .mat file of SVHN, a .npy file, a .txt, .csv, .tsv or .lst file of \
+    paths, or a folder";
 
 /// The names of what is in the folder `path`, sorted, without hidden ones.
 pub(crate) fn file_names(path: &Path) -> Result<Vec<String>, DataError> {
@@ -289,6 +376,32 @@ pub(crate) fn no_split(path: &Path, split: Split) -> DataError {
 pub(crate) fn numbered_classes(labels: impl Iterator<Item = u32>) -> Vec<String> {
     let count = labels.max().map_or(0, |most| most + 1);
     (0..count).map(|class| class.to_string()).collect()
+}
+
+/// Labels from here on are taken for a mistake where no class names say otherwise.
+pub(crate) const MOST_CLASSES: usize = 1 << 20;
+
+/// The class that a number on disk stands for; a -1 stands for none.
+pub(crate) fn class_of(number: i64, classes: usize) -> Result<Option<u32>, String> {
+    match u32::try_from(number) {
+        Ok(label) if (label as usize) < classes => Ok(Some(label)),
+        Err(_) if number == -1 => Ok(None),
+        _ => Err(format!("label {number} is none of the {classes} classes")),
+    }
+}
+
+/// The `count` class names in a text file, one a line.
+pub(crate) fn listed_classes(path: &Path, count: usize) -> Result<Vec<String>, DataError> {
+    let text = std::fs::read_to_string(path).map_err(|error| DataError::io(path, error))?;
+    let names: Vec<String> = (text.lines().map(str::trim))
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.len() != count {
+        let problem = format!("{} class names, not {count}", names.len());
+        return Err(DataError::malformed(path, problem));
+    }
+    Ok(names)
 }
 
 /// Splits `count` images in two where there is no test split: (training, test) indices, both in

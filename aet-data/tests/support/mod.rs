@@ -1,11 +1,13 @@
 //! Sets of images written to disk for the tests, one writer a format.
 #![allow(dead_code)]
 
+pub mod arrays;
 pub mod folders;
+pub mod written;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -198,4 +200,36 @@ pub fn cifar_record(labels: &[u8], image: &RgbImage) -> Vec<u8> {
 pub fn write(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+/// Two members of a tar archive: marked image `number`, and that number as its label.
+pub fn sample(number: usize) -> [(String, Vec<u8>); 2] {
+    [
+        (
+            format!("some/{number:04}.cls"),
+            number.to_string().into_bytes(),
+        ),
+        (format!("some/{number:04}.png"), png(&marked(5, 7, number))),
+    ]
+}
+
+/// A tar archive of these members.
+pub fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for (name, data) in members {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(data.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, name, data.as_slice())
+            .unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// `bytes`, compressed.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
 }

@@ -6,43 +6,83 @@ use arrow_schema::{DataType, Schema};
 
 use crate::error::DataError;
 
+/// Columns of images, or of their paths.
 const IMAGE_COLUMNS: [&str; 2] = ["img", "image"];
+/// Columns of the paths of images.
+const PATH_COLUMNS: [&str; 2] = ["path", "file_name"];
 const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
 
-/// The column of images, and the leaf in it that holds their bytes.
-pub(super) fn image_column(
-    schema: &Schema,
-    path: &Path,
-) -> Result<(&'static str, String), DataError> {
-    let found = (IMAGE_COLUMNS.into_iter())
+/// The leaves of a file that images are in: their bytes, their paths, or both.
+#[derive(Debug)]
+pub(super) struct ImageColumn {
+    pub(super) bytes: Option<String>,
+    pub(super) path: Option<String>,
+}
+
+/// The column of images.
+pub(super) fn image_column(schema: &Schema, path: &Path) -> Result<ImageColumn, DataError> {
+    let found = (IMAGE_COLUMNS.into_iter().chain(PATH_COLUMNS))
         .find_map(|name| Some((name, schema.field_with_name(name).ok()?.data_type())));
-    match found {
-        Some((name, DataType::Binary | DataType::LargeBinary)) => Ok((name, name.to_owned())),
-        Some((name, DataType::Struct(fields))) => {
-            let bytes = fields.find("bytes").map(|(_, field)| field.data_type());
-            match bytes {
-                Some(DataType::Binary | DataType::LargeBinary) => {
-                    Ok((name, format!("{name}.bytes")))
-                }
-                _ => Err(DataError::malformed(
-                    path,
-                    format!("column `{name}` has no field `bytes` of binary type"),
-                )),
-            }
-        }
-        Some((name, other)) => Err(DataError::malformed(
-            path,
-            format!("column `{name}` is {other}, not a struct of `bytes` and `path`"),
+    let fail = |problem: String| Err(DataError::malformed(path, problem));
+    let Some((name, kind)) = found else {
+        let looked_for = [IMAGE_COLUMNS, PATH_COLUMNS].concat().join(", ");
+        let found = column_names(schema);
+        return fail(format!(
+            "no column of images: looked for {looked_for}, found {found}"
+        ));
+    };
+    let field = |field: &str, suits: fn(&DataType) -> bool| match kind {
+        DataType::Struct(fields) => (fields.find(field))
+            .filter(|(_, field)| suits(field.data_type()))
+            .map(|_| format!("{name}.{field}")),
+        _ => None,
+    };
+    let column = match kind {
+        kind if is_text(kind) => ImageColumn {
+            bytes: None,
+            path: Some(name.to_owned()),
+        },
+        kind if is_binary(kind) && IMAGE_COLUMNS.contains(&name) => ImageColumn {
+            bytes: Some(name.to_owned()),
+            path: None,
+        },
+        _ => ImageColumn {
+            bytes: field("bytes", is_binary),
+            path: field("path", is_text),
+        },
+    };
+    match (&column, kind) {
+        (
+            ImageColumn {
+                bytes: None,
+                path: None,
+            },
+            DataType::Struct(_),
+        ) => fail(format!(
+            "column `{name}` has neither a field `bytes` of binary type nor one `path` of text"
         )),
-        None => Err(DataError::malformed(
-            path,
-            format!(
-                "no column of images: looked for {}, found {}",
-                IMAGE_COLUMNS.join(", "),
-                column_names(schema)
-            ),
+        (
+            ImageColumn {
+                bytes: None,
+                path: None,
+            },
+            other,
+        ) => fail(format!(
+            "column `{name}` is {other}, not a struct of `bytes` and `path`, bytes, or the text \
+             of a path"
         )),
+        _ => Ok(column),
     }
+}
+
+fn is_binary(kind: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary};
+    matches!(kind, Binary | LargeBinary | BinaryView)
+}
+
+fn is_text(kind: &DataType) -> bool {
+    use DataType::{LargeUtf8, Utf8, Utf8View};
+    matches!(kind, Utf8 | LargeUtf8 | Utf8View)
 }
 
 /// The column of labels, if there is one.

@@ -113,6 +113,11 @@ impl Source for ShapesSource {
         })
     }
 
+    fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
+        let class = |index| Some((index % silhouette::ALL.len()) as u32);
+        Ok((0..self.len).map(class).collect())
+    }
+
     fn class_names(&self) -> &[String] {
         &self.class_names
     }

@@ -1,0 +1,157 @@
+//! One file of Parquet: its footer, and its row groups.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+
+use super::columns::{ImageColumn, class_names, image_column, label_column};
+use super::group::Group;
+use crate::error::DataError;
+
+/// One file.
+pub(super) struct Shard {
+    pub(super) path: PathBuf,
+    metadata: ArrowReaderMetadata,
+    /// Index of its first row in the set.
+    pub(super) first: usize,
+    /// First row of every row group that has any; one more entry, the number of rows, at the end.
+    pub(super) group_starts: Vec<usize>,
+    images: ImageColumn,
+    label_column: Option<&'static str>,
+    pub(super) classes: Option<Vec<String>>,
+}
+
+impl Shard {
+    pub(super) fn open(path: &Path, first: usize) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| broken(path, None, error))?;
+        let schema = metadata.schema();
+        let images = image_column(schema, path)?;
+        let label_column = label_column(schema, path)?;
+        let classes = match label_column {
+            Some(column) => class_names(schema, column, path)?,
+            None => None,
+        };
+        let mut group_starts = vec![0];
+        let mut rows = 0;
+        for group in metadata.metadata().row_groups() {
+            let count = usize::try_from(group.num_rows()).ok();
+            let after = count.and_then(|count| first.checked_add(rows)?.checked_add(count));
+            let problem = "a row group of a number of rows that no file has";
+            rows = after.ok_or_else(|| DataError::malformed(path, problem))? - first;
+            group_starts.push(rows);
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            metadata,
+            first,
+            group_starts,
+            images,
+            label_column,
+            classes,
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.group_starts.last().copied().unwrap_or(0)
+    }
+
+    fn rows_of(&self, group: usize) -> usize {
+        self.group_starts[group + 1] - self.group_starts[group]
+    }
+
+    /// The labels of one row group; `None` also for one that is none of `classes`.
+    pub(super) fn labels(
+        &self,
+        number: usize,
+        classes: usize,
+    ) -> Result<Vec<Option<u32>>, DataError> {
+        let rows = self.rows_of(number);
+        let Some(column) = self.label_column.filter(|_| rows > 0) else {
+            return Ok(vec![None; rows]);
+        };
+        let batch = self.read_columns(number, [column])?;
+        let group = Group {
+            bytes: None,
+            paths: None,
+            labels: Some(batch.column(0).clone()),
+        };
+        Ok((0..rows)
+            .map(|row| group.label(row, classes).unwrap_or(None))
+            .collect())
+    }
+
+    pub(super) fn read_group(&self, number: usize) -> Result<Group, DataError> {
+        let images = &self.images;
+        let leaves = [
+            images.bytes.as_deref(),
+            images.path.as_deref(),
+            self.label_column,
+        ];
+        let batch = self.read_columns(number, leaves.into_iter().flatten())?;
+        let missing = || {
+            let problem = format!("row group {number} lacks a column that the footer names");
+            DataError::malformed(&self.path, problem)
+        };
+        let column = |leaf: Option<&str>| match leaf {
+            Some(leaf) => leaf_of(&batch, leaf).map(Some).ok_or_else(missing),
+            None => Ok(None),
+        };
+        Ok(Group {
+            bytes: column(images.bytes.as_deref())?,
+            paths: column(images.path.as_deref())?,
+            labels: column(self.label_column)?,
+        })
+    }
+
+    /// One row group of the given leaf columns, as one batch.
+    fn read_columns<'a>(
+        &self,
+        number: usize,
+        leaves: impl IntoIterator<Item = &'a str>,
+    ) -> Result<RecordBatch, DataError> {
+        let fail = |error: ParquetError| broken(&self.path, Some(number), error);
+        let file = File::open(&self.path).map_err(|error| DataError::io(&self.path, error))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let columns = ProjectionMask::columns(builder.parquet_schema(), leaves);
+        let mut batches = builder
+            .with_row_groups(vec![number])
+            .with_projection(columns)
+            .with_batch_size(self.rows_of(number).max(1))
+            .build()
+            .map_err(fail)?;
+        match batches.next() {
+            Some(Ok(batch)) if batch.num_rows() == self.rows_of(number) => Ok(batch),
+            Some(Err(error)) => Err(fail(error.into())),
+            _ => Err(fail(ParquetError::EOF("fewer rows than stated".to_owned()))),
+        }
+    }
+}
+
+/// A column, or a field of a struct (`image.bytes`).
+fn leaf_of(batch: &RecordBatch, leaf: &str) -> Option<ArrayRef> {
+    match leaf.split_once('.') {
+        Some((column, field)) => {
+            let fields = batch.column_by_name(column)?.as_struct_opt()?;
+            fields.column_by_name(field).cloned()
+        }
+        None => batch.column_by_name(leaf).cloned(),
+    }
+}
+
+fn broken(path: &Path, row_group: Option<usize>, source: ParquetError) -> DataError {
+    DataError::Parquet {
+        path: path.to_path_buf(),
+        row_group,
+        source,
+    }
+}
