@@ -172,7 +172,7 @@ impl ImageSet {
         let skips = Arc::new(SkipLog::new(options.on_error, labels.len()));
         let store = Store::Streamed(Streamed {
             source,
-            decode: options.decode.clone(),
+            decode: options.decode,
         });
         let [height, width] = match options.size {
             Some(size) => checked_size(size)?,
