@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use aet_data::source::decoded;
+use aet_data::{LoadOptions, Split, open};
+use tempfile::TempDir;
+
 use super::arrays::{mat_array, mat_compressed, mat_file, npy, planes_by_column};
-use super::{CLASSES, Table, cifar_record, gzip, marked, png, sample, tar, write};
+use super::{CLASSES, Table, at as at_path, cifar_record, gzip, marked, png, sample, tar, write};
 
 /// A set of three images, labelled 0, 1, 2, in both splits.
 pub struct Format {
@@ -15,7 +19,7 @@ pub struct Format {
     pub file: &'static str,
 }
 
-pub const WRITTEN: [Format; 10] = [
+pub const WRITTEN: [Format; 11] = [
     Format {
         name: "parquet",
         size: [5, 7],
@@ -52,6 +56,24 @@ pub const WRITTEN: [Format; 10] = [
             write(&folder.join("test.bin"), &records);
         },
         file: "train.bin",
+    },
+    Format {
+        name: "decoded",
+        size: [5, 7],
+        write: |folder| {
+            let images = TempDir::new().unwrap();
+            for (at, class) in CLASSES.iter().enumerate() {
+                let path = images.path().join(class).join(format!("{at}.png"));
+                write(&path, &png(&marked(5, 7, at)));
+            }
+            let source = open(&at_path(images.path()), Split::Train).unwrap();
+            for split in [Split::Train, Split::Test] {
+                let path = decoded::file_of(folder, split);
+                let options = LoadOptions::default();
+                decoded::write(source.as_ref(), &options, &path, &mut |_, _| ()).unwrap();
+            }
+        },
+        file: "train.aetset",
     },
     Format {
         name: "image-folder",
