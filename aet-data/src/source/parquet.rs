@@ -141,7 +141,8 @@ impl Source for ParquetSource {
 
     /// Reads the columns of labels alone.
     fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {
-        let mut labels = Vec::with_capacity(self.len);
+        // What a footer says of its rows is no reason to take memory for them.
+        let mut labels = Vec::new();
         for shard in &self.shards {
             for number in 0..shard.group_starts.len() - 1 {
                 labels.extend(shard.labels(number, self.class_names.len())?);

@@ -28,6 +28,9 @@ pub(super) struct Shard {
     pub(super) classes: Option<Vec<String>>,
 }
 
+/// Rows of a group from here on are taken for damage: a group is read as a whole.
+const MOST_ROWS: usize = 1 << 24;
+
 impl Shard {
     pub(super) fn open(path: &Path, first: usize) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|error| DataError::io(path, error))?;
@@ -44,6 +47,7 @@ impl Shard {
         let mut rows = 0;
         for group in metadata.metadata().row_groups() {
             let count = usize::try_from(group.num_rows()).ok();
+            let count = count.filter(|count| *count <= MOST_ROWS);
             let after = count.and_then(|count| first.checked_add(rows)?.checked_add(count));
             let problem = "a row group of a number of rows that no file has";
             rows = after.ok_or_else(|| DataError::malformed(path, problem))? - first;
