@@ -55,6 +55,7 @@ pub mod loader;
 pub mod normalise;
 pub mod pipeline;
 pub mod random;
+pub mod resample;
 pub mod source;
 
 pub use augment::Augment;
@@ -67,6 +68,7 @@ pub use pipeline::{
     Alteration, AlteredPipeline, EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline,
     QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
 };
+pub use resample::{Region, ResampleError, Resampler};
 pub use source::{
     FORMATS, Location, Payload, RawSample, ShapesConfig, Source, Split, hold_out, open,
 };
