@@ -61,6 +61,7 @@ pub mod source;
 pub use augment::Augment;
 pub use batch::HostBatch;
 pub use cache::ImageSet;
+pub use decode::DecodeOptions;
 pub use error::DataError;
 pub use loader::{EpochBatches, EpochPlan, Loader, Order, Recycler, steps_per_epoch};
 pub use normalise::Normalisation;

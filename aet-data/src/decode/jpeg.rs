@@ -1,0 +1,95 @@
+//! JPEG, by zune-jpeg, straight to RGB: without the copy of the file and the second and third look
+//! at its headers that `image`'s wrapper of the same decoder takes.
+
+use aet_geometry::RgbImage;
+use image::error::{DecodingError, ImageFormatHint};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageBuffer, ImageError, ImageFormat};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{DecodeOptions, Problem, upright};
+
+/// The largest side that a JPEG header can name.
+const LARGEST_SIDE: usize = 65_535;
+
+/// The pixels of a JPEG file. What follows its end of image, such as the second picture of a
+/// camera, is left alone.
+pub(super) fn decode(encoded: &[u8], options: &DecodeOptions) -> Result<RgbImage, Problem> {
+    let lenient = DecoderOptions::default()
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+        .set_max_width(LARGEST_SIDE)
+        .set_max_height(LARGEST_SIDE)
+        .set_strict_mode(false);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(encoded), lenient);
+    decoder
+        .decode_headers()
+        .map_err(|error| broken(encoded, error))?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    options.check_size(height as u64, width as u64)?;
+    if !has_end(encoded) {
+        return Err(Problem::cut_short());
+    }
+    if let Some(ColorSpace::MultiBand(bands)) = decoder.input_colorspace() {
+        let problem = format!("a JPEG of {bands} components, where 1, 3 and 4 have a meaning");
+        return Err(Problem::Seen(problem));
+    }
+    let orientation = decoder
+        .exif()
+        .filter(|_| options.follow_orientation)
+        .and_then(|exif| Orientation::from_exif_chunk(exif))
+        .unwrap_or(Orientation::NoTransforms);
+    // Stray bytes between headers do no harm. In the coded data, the decoder would leave the rest
+    // of the image grey where it meets nonsense, without a word, unless it is strict.
+    decoder.set_options(lenient.set_strict_mode(true));
+    let pixels = decoder.decode().map_err(|error| broken(encoded, error))?;
+    if orientation == Orientation::NoTransforms {
+        return RgbImage::new(height, width, pixels)
+            .map_err(|error| Problem::Seen(error.to_string()));
+    }
+    // No JPEG has sides above u16.
+    let turned = ImageBuffer::from_raw(width as u32, height as u32, pixels)
+        .ok_or_else(|| Problem::Seen("its size and its pixels do not match".to_owned()))?;
+    upright(DynamicImage::ImageRgb8(turned), orientation)
+}
+
+fn broken(encoded: &[u8], error: DecodeErrors) -> Problem {
+    if !has_end(encoded) {
+        return Problem::cut_short();
+    }
+    let jpeg = ImageFormatHint::Exact(ImageFormat::Jpeg);
+    Problem::Codec(ImageError::Decoding(DecodingError::new(jpeg, error)))
+}
+
+/// Whether the image in a JPEG file has an end (FF D9); the decoder would fill what is missing
+/// with grey. Segments are stepped over by their lengths, because one may hold a thumbnail with an
+/// end of its own; in coded data FF is followed by 0 or is a marker.
+fn has_end(encoded: &[u8]) -> bool {
+    if encoded.ends_with(&[0xff, 0xd9]) {
+        // The end of the image, or of one that follows it: there is no other way to end so.
+        return true;
+    }
+    let mut at = 2;
+    while let Some(step) = encoded
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
+    {
+        at += step;
+        at += match encoded.get(at + 1) {
+            None => return false,
+            Some(0xd9) => return true,
+            Some(0xff) => 1,
+            Some(0x00 | 0x01 | 0xd0..=0xd8) => 2,
+            Some(_) => {
+                let Some(&[high, low]) = encoded.get(at + 2..at + 4) else {
+                    return false;
+                };
+                2 + usize::from(u16::from_be_bytes([high, low])).max(2)
+            }
+        };
+    }
+    false
+}
