@@ -75,8 +75,8 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
-    /// One image of a set cannot be used, for a reason that its bytes or its label give before any
-    /// decoder sees it.
+    /// One image of a set cannot be used, for a reason that its first bytes, its size, its length or
+    /// its label give, rather than a decoder.
     #[error("image {index} ({name}): {problem}")]
     Image {
         /// Index in the set.

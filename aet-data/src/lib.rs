@@ -76,6 +76,7 @@ pub use pipeline::{
     Alteration, AlteredPipeline, EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline,
     QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
 };
+pub use resample::{Region, ResampleError, Resampler};
 pub use set::{ImageSet, LoadOptions};
 pub use skip::{OnError, SkipLog, Skipped};
 pub use source::{

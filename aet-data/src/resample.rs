@@ -180,7 +180,7 @@ impl Resampler {
                 output_size,
             });
         }
-        let inside = |start, length, size| inside(start, length, size as f64);
+        let inside = |start, length, size: usize| inside(start, length, size as f64);
         let (Some((top, height)), Some((left, width))) = (
             inside(region.top, region.height, source_size[0]),
             inside(region.left, region.width, source_size[1]),

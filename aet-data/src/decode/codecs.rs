@@ -8,12 +8,8 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 
 use super::{DecodeOptions, Problem, upright};
 
-/// Bytes of a pixel in the widest layout that a decoder gives (RGBA of 32-bit numbers), twice: what
-/// a decoder may take beside its result.
-const BYTES_A_PIXEL: u64 = 32;
-
-/// What a decoder may take in any case, for tables and palettes.
-const SPARE_BYTES: u64 = 1 << 24;
+/// What a decoder may take in any case, for tables, metadata and rows.
+const SPARE_BYTES: u64 = 1 << 26;
 
 /// The pixels of a file of this format.
 pub(super) fn decode(
@@ -24,35 +20,43 @@ pub(super) fn decode(
     if format == ImageFormat::WebP && !chunks_lie_inside(encoded) {
         return Err(Problem::cut_short());
     }
-    let problem = |error| explained(error, options);
-    let mut limits = Limits::no_limits();
-    let most = options.max_pixels.saturating_mul(BYTES_A_PIXEL);
-    limits.max_alloc = Some(most.saturating_add(SPARE_BYTES));
     let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(problem)?;
+    reader.limits(memory(SPARE_BYTES));
+    let mut decoder = reader.into_decoder().map_err(explained)?;
     let (width, height) = decoder.dimensions();
     options.check_size(height.into(), width.into())?;
+    // As much as the pixels take, for what a decoder holds beside them.
+    let most = decoder.total_bytes().saturating_mul(2);
+    decoder
+        .set_limits(memory(most.saturating_add(SPARE_BYTES)))
+        .map_err(explained)?;
     // An EXIF block that cannot be read says nothing.
     let orientation = (options.follow_orientation)
         .then(|| decoder.orientation().ok())
         .flatten()
         .unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(problem)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(explained)?;
     upright(image, orientation)
 }
 
+fn memory(bytes: u64) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(bytes);
+    limits
+}
+
 /// The words for what a decoder says.
-fn explained(error: ImageError, options: &DecodeOptions) -> Problem {
+fn explained(error: ImageError) -> Problem {
     match error {
-        ImageError::Limits(_) => Problem::Seen(format!(
-            "decoding it takes more memory than an image of {} pixels needs; raise max_pixels if \
-             this is a true image",
-            options.max_pixels
-        )),
+        ImageError::Limits(_) => Problem::Seen(
+            "decoding it takes far more memory than its size explains; it is broken, or made to \
+             do harm"
+                .to_owned(),
+        ),
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Problem::cut_short()
         }
+        ImageError::Unsupported(error) => Problem::Seen(format!("{error}; convert it to PNG")),
         error => Problem::Codec(error),
     }
 }
