@@ -89,6 +89,7 @@ fn tasks_that_cannot_be_set_on_the_images_are_refused() {
     assert_says(
         &[
             "pretrain",
+            "--set=data.shapes.train=200",
             "--set=warp.border=crop",
             "--set=transformation={kind='translation',translation=0.9}",
         ],

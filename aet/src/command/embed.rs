@@ -48,7 +48,7 @@ const CHUNK_BYTES: usize = 64 << 20;
 pub struct EmbedArgs {
     /// A run: its name, or the path of its folder
     run: String,
-    /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
+    /// Images: a folder, a list, an archive or any other format of `aet list`, or `shapes`
     data: String,
     /// File to write, or folder with --shard-rows [default: RUN-SPLIT.parquet, or RUN-SPLIT]
     #[arg(long, value_name = "FILE")]

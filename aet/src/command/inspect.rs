@@ -63,7 +63,7 @@ const CLASSES_SHOWN: usize = 20;
   aet inspect cifar10/ --split test --run check   with the predictions of run `check`
   aet inspect cifar10/ --shortcuts --run check    by what run `check` tells transformations")]
 pub struct InspectArgs {
-    /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
+    /// Images: a folder, a list, an archive or any other format of `aet list`, or `shapes`
     data: String,
     /// A run whose predictions are drawn too: its name, or the path of its folder
     #[arg(long, conflicts_with_all = ["preset", "changes"])]

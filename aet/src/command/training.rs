@@ -32,7 +32,7 @@ use crate::verdict::{judge, log_verdicts, logged_verdicts, obstacle, verdict_jso
 /// What a command that trains is asked for.
 #[derive(Debug, Args)]
 pub struct TrainingArgs {
-    /// Images: a Parquet file or folder, CIFAR binary folder, image folder, or `shapes`
+    /// Images: a folder, a list, an archive or any other format of `aet list`, or `shapes`
     data: Option<String>,
     /// Experiment to start from; `aet list` names them
     #[arg(long, value_name = "NAME")]
