@@ -203,12 +203,26 @@ impl Default for TrainingConfig {
     }
 }
 
+/// What batch normalisation uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistics {
+    /// Its running statistics, which mix those of all views, as wherever features are read.
+    #[default]
+    Running,
+    /// Those of the batch, for each view by itself, as in training. A family that changes the
+    /// statistics of images, such as blur, is told far better so.
+    Batch,
+}
+
 /// How the encoder is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
     /// Epochs between two measurements of the pretext loss on the test images; 0 for never.
     pub pretext_every: u64,
+    /// What batch normalisation uses while the pretext loss is measured.
+    pub statistics: Statistics,
     /// Epochs between two runs of the `online` probes on the network under training; 0 for never.
     /// They leave the training as it is, to the bit.
     pub eval_every: u64,
@@ -222,6 +236,7 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
             pretext_every: 1,
+            statistics: Statistics::Running,
             eval_every: 0,
             online: ProbeConfig::online(),
             probes: ProbeConfig::standard(),

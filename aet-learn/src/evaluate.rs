@@ -7,14 +7,15 @@ use aet_data::{
     DataError, EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share,
 };
 use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
 use serde_json::{Value, json};
 
 use crate::batch::Batch;
-use crate::config::Experiment;
+use crate::config::{Experiment, Statistics};
 use crate::error::LearnError;
-use crate::model::Model;
+use crate::model::{Model, fresh_model};
 use crate::objective::{Trivial, Yardstick};
-use crate::state::host_values;
+use crate::state::{host_values, named_tensors, with_named_tensors};
 
 /// The epoch number that evaluation draws its random choices from; no training epoch reaches it.
 pub const EVALUATION_EPOCH: u64 = u64::MAX;
@@ -70,7 +71,8 @@ impl PretextLoss {
     }
 }
 
-/// The loss of `model`, frozen, on `images` without augmentation.
+/// The loss of `model`, frozen, on `images` without augmentation; `evaluation.statistics` says what
+/// batch normalisation uses.
 ///
 /// # Errors
 /// When the images cannot be loaded, or the task cannot be set on them.
@@ -79,12 +81,59 @@ pub fn pretext_loss(
     experiment: &Experiment,
     images: &Arc<ImageSet>,
 ) -> Result<PretextLoss, LearnError> {
+    let batches = || evaluation_batches(experiment, images, BATCH_SIZE);
+    let model = match experiment.evaluation.statistics {
+        Statistics::Running => model.valid(),
+        Statistics::Batch => in_training(model, experiment, [images.height(), images.width()])?,
+    };
     let yardstick = experiment.objective.yardstick();
-    let batches = evaluation_batches(experiment, images, BATCH_SIZE)?;
-    loss_over(model, yardstick, batches, |batch| batch)
+    let mut found = loss_over(&model, yardstick, batches()?, |batch| batch)?;
+    if yardstick.trivial == Trivial::MeanAnswer {
+        found.trivial_metric = mean_answer(&model, yardstick, &batches)?;
+    }
+    Ok(found)
 }
 
-/// The loss of `model`, frozen, on batches that `change` makes something else of on the device.
+/// A copy of `model` that normalises every batch by its own statistics, as in training. Its running
+/// statistics are its own.
+fn in_training(
+    model: &Model,
+    experiment: &Experiment,
+    image_size: [usize; 2],
+) -> Result<Model, LearnError> {
+    let device = model.encoder.device().autodiff();
+    let copy = fresh_model(experiment, image_size, &device)?;
+    with_named_tensors(copy, &named_tensors(&model.valid()))
+}
+
+/// The metric of the mean of all targets, judged as the decoder's answers are.
+pub(crate) fn mean_answer(
+    model: &Model,
+    yardstick: Yardstick,
+    batches: &dyn Fn() -> Result<EpochBatches, LearnError>,
+) -> Result<f64, LearnError> {
+    let mut moments = Moments::default();
+    for batch in batches()? {
+        moments.follow(Trivial::MeanTarget, &batch?);
+    }
+    let mean = moments.means();
+    let (mut sum, mut count) = (0.0, 0.0);
+    for batch in batches()? {
+        let batch = Batch::from_host(batch?, &model.encoder.device());
+        let rows = batch.len();
+        let answer = TensorData::new(mean.clone(), [1, mean.len()]);
+        let answer = Tensor::<2>::from_data(answer, &batch.target.device());
+        let judged = model.objective.judge(answer.repeat_dim(0, rows), &batch);
+        let parts = judged.into_iter().flat_map(|output| output.parts);
+        for (_, value) in parts.filter(|(name, _)| *name == yardstick.metric) {
+            sum += rows as f64 * f64::from(host_values(value)[0]);
+            count += rows as f64;
+        }
+    }
+    Ok(sum / f64::max(count, 1.0))
+}
+
+/// The loss of `model`, as it is, on batches that `change` makes something else of on the device.
 ///
 /// # Errors
 /// What making a batch gives.
@@ -94,7 +143,6 @@ pub(crate) fn loss_over(
     batches: impl Iterator<Item = Result<HostBatch, DataError>>,
     mut change: impl FnMut(Batch) -> Batch,
 ) -> Result<PretextLoss, LearnError> {
-    let model = model.valid();
     let mut count = 0.0;
     let mut loss = 0.0;
     let mut parts: Vec<(&'static str, f64)> = Vec::new();
@@ -118,6 +166,8 @@ pub(crate) fn loss_over(
     let count = f64::max(count, 1.0);
     let (trivial_metric, trivial_loss) = match yardstick.trivial {
         Trivial::MeanTarget => (moments.mean_variance(), None),
+        // Takes a pass of its own.
+        Trivial::MeanAnswer => (f64::NAN, None),
         // The mean image takes no code, which diverges from nothing.
         Trivial::MeanImage => (moments.mean_variance(), Some(moments.mean_variance())),
         Trivial::Chance(classes) => (1.0 / classes as f64, Some((classes as f64).ln())),
@@ -200,6 +250,12 @@ impl Moments {
                 self.squares[index] += value * value;
             }
         }
+    }
+
+    /// The mean of every component.
+    fn means(&self) -> Vec<f32> {
+        let count = self.count.max(1.0);
+        self.sums.iter().map(|sum| (sum / count) as f32).collect()
     }
 
     fn mean_variance(&self) -> f64 {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use aet_data::{Alteration, AlteredPipeline, ImageSet};
 use aet_geometry::{TransformationFamily, WindowFit};
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::batch::Batch;
 use crate::border::BorderMode;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
-use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, loss_over};
+use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, loss_over, mean_answer};
 use crate::model::Model;
 use crate::objective::{Trivial, Yardstick};
 
@@ -275,11 +276,15 @@ impl<'a> Examination<'a> {
         let mut model = self.model.clone();
         let framing = experiment.framing(self.image_size());
         model.objective = model.objective.framed(framing);
-        let batches = batches_of(pipeline, experiment, self.images, BATCH_SIZE)?;
+        let model = model.valid();
+        let batches = || batches_of(pipeline.clone(), experiment, self.images, BATCH_SIZE);
         let yardstick = experiment.objective.yardstick();
-        loss_over(&model, yardstick, batches, |batch| {
-            self.changed(condition, batch)
-        })
+        let change = |batch| self.changed(condition, batch);
+        let mut found = loss_over(&model, yardstick, batches()?, change)?;
+        if yardstick.trivial == Trivial::MeanAnswer {
+            found.trivial_metric = mean_answer(&model, yardstick, &batches)?;
+        }
+        Ok(found)
     }
 
     /// What becomes of a batch on the device.

@@ -8,10 +8,11 @@ use std::sync::{Arc, OnceLock};
 use aet_data::{EpochPlan, ImageSet, Loader, Normalisation, Order, Share};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
-use aet_learn::config::{Experiment, ExperimentConfig};
+use aet_learn::config::{Experiment, ExperimentConfig, Statistics};
 use aet_learn::data::Datasets;
 use aet_learn::evaluate::{evaluation_batches, pretext_loss};
 use aet_learn::generator::{GENERATOR_FILE, GeneratorShape, LocalGenerator};
+use aet_learn::matrix::{corner_positions_px, normalised_matrix_entries};
 use aet_learn::model::{Model, fresh_model};
 use aet_learn::objective::{OBJECTIVES, Objective, Trivial, divergence_from_normal};
 use aet_learn::optim::{SgdConfig, step};
@@ -318,6 +319,7 @@ fn trivial_metric(experiment: &Experiment, images: &Arc<ImageSet>) -> f64 {
         Trivial::Chance(_) => return 0.25,
         Trivial::Identity => return 1.0,
         Trivial::Still(axes) => return 1.0 / axes as f64,
+        Trivial::MeanAnswer => return mean_answer(experiment, images),
         Trivial::MeanTarget | Trivial::MeanImage => {}
     }
     let batch = evaluation_batches(experiment, images, 40).unwrap().next();
@@ -337,6 +339,72 @@ fn trivial_metric(experiment: &Experiment, images: &Arc<ImageSet>) -> f64 {
             / 40.0;
     }
     sum / length as f64
+}
+
+/// How far the mean of all targets is from each of them, as a matrix or by its corners.
+fn mean_answer(experiment: &Experiment, images: &Arc<ImageSet>) -> f64 {
+    let batch = evaluation_batches(experiment, images, 40).unwrap().next();
+    let batch = batch.unwrap().unwrap();
+    let length = batch.target_len;
+    let mean = (0..length).map(|component| {
+        let column = batch.targets.iter().skip(component).step_by(length);
+        column.map(|value| f64::from(*value)).sum::<f64>() / 40.0
+    });
+    let mean: Vec<f32> = mean.map(|value| value as f32).collect();
+    let of = |target: &[f32]| {
+        let row = TensorData::new(target.to_vec(), [1, target.len()]);
+        Tensor::<2>::from_data(row, &Device::flex())
+    };
+    let family = &experiment.transformation;
+    let (corners, entries) = (
+        |target: &[f32]| host_values(corner_positions_px(family, of(target), [32, 32])),
+        |target: &[f32]| host_values(normalised_matrix_entries(family, of(target), [32, 32])),
+    );
+    let errors = batch.targets.chunks_exact(length).map(|target| {
+        let pair = match experiment.objective.yardstick().metric {
+            "corner_px" => [corners(target), corners(&mean)],
+            _ => [entries(target), entries(&mean)],
+        };
+        let off = pair[0].iter().zip(&pair[1]);
+        let off: Vec<f64> = off.map(|(a, b)| f64::from(a - b)).collect();
+        match experiment.objective.yardstick().metric {
+            "corner_px" => {
+                off.chunks_exact(2)
+                    .map(|at| at[0].hypot(at[1]))
+                    .sum::<f64>()
+                    / 4.0
+            }
+            _ => off.iter().map(|off| off * off).sum::<f64>() / off.len() as f64,
+        }
+    });
+    errors.sum::<f64>() / 40.0
+}
+
+#[test]
+fn the_loss_can_be_measured_with_the_statistics_of_each_batch_and_leaves_the_running_ones() {
+    let running = experiment("{kind = \"aet\"}");
+    let mut config = running.clone().into_config();
+    config.evaluation.statistics = Statistics::Batch;
+    let batchwise = config.resolve().unwrap();
+    let model = fresh_model(&running, [32, 32], &Device::flex().autodiff()).unwrap();
+    let test = images(&running).test.unwrap();
+    let before = named_tensors(&model);
+    let found = pretext_loss(&model, &batchwise, &test).unwrap();
+    assert_eq!(named_tensors(&model), before);
+    let frozen = pretext_loss(&model, &running, &test).unwrap();
+    assert_ne!(found.loss, frozen.loss);
+    let batch = evaluation_batches(&running, &test, 250).unwrap().next();
+    let batch = Batch::from_host(batch.unwrap().unwrap(), &model.encoder.device());
+    let expected = model
+        .objective
+        .loss(&model.encoder, &batch)
+        .loss
+        .into_scalar::<f32>();
+    assert!(
+        (found.loss - f64::from(expected)).abs() < 1e-5,
+        "{} {expected}",
+        found.loss
+    );
 }
 
 #[test]

@@ -152,7 +152,15 @@ impl Pretext for AetConfig {
                 metric: "image_ratio",
                 trivial: Trivial::Identity,
             },
-            _ => Yardstick {
+            Some(Loss::Matrix) => Yardstick {
+                metric: "matrix_mse",
+                trivial: Trivial::MeanAnswer,
+            },
+            Some(Loss::Corners) => Yardstick {
+                metric: "corner_px",
+                trivial: Trivial::MeanAnswer,
+            },
+            Some(Loss::Parameters) | None => Yardstick {
                 metric: "mse",
                 trivial: Trivial::MeanTarget,
             },
@@ -178,6 +186,10 @@ impl Decoder for Aet {
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         self.predict(encoder, &batch.pairs())
+    }
+
+    fn judge(&self, answer: Tensor<2>, batch: &Batch) -> Option<ObjectiveOutput> {
+        Some(self.judge(answer, &batch.pairs()))
     }
 
     fn set_framing(&mut self, framing: Framing) {
@@ -273,6 +285,7 @@ impl Aet {
     /// The loss of a prediction, `[batch, target length]`, and beside it:
     /// - `mse`, the mean squared error of the normalised target, where transformations have one;
     /// - `corner_px`, how far the corners are off on average, where they move by a homography;
+    /// - with `loss = "matrix"`, `matrix_mse`, the mean squared error of the matrix entries;
     /// - with `loss = "image"`, `image_ratio`: the distance over that of the identity, which is below 1
     ///   where the estimate tells anything of the transformation.
     pub fn judge(&self, prediction: Tensor<2>, batch: &PairBatch) -> ObjectiveOutput {
@@ -294,9 +307,9 @@ impl Aet {
             Loss::Matrix => {
                 let entries =
                     |target| normalised_matrix_entries(&self.family, target, self.image_size);
-                self.config
-                    .reduction
-                    .of((entries(prediction) - entries(batch.target.clone())).square())
+                let squares = (entries(prediction) - entries(batch.target.clone())).square();
+                parts.push(("matrix_mse", squares.clone().detach().mean()));
+                self.config.reduction.of(squares)
             }
             Loss::Corners => {
                 let off = self.corners_off_px(prediction, batch.target.clone());

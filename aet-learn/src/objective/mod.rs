@@ -192,6 +192,12 @@ trait Decoder {
     /// The loss of a batch; on an autodiff device it can be differentiated.
     fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput;
 
+    /// What [`loss`](Self::loss) would give if the decoder had answered with `answer`, `[batch, target
+    /// length]`; none where that cannot be said.
+    fn judge(&self, _answer: Tensor<2>, _batch: &Batch) -> Option<ObjectiveOutput> {
+        None
+    }
+
     /// Means and log-variances of the normalised target, `[batch, target length]` each, where the
     /// decoder answers with a distribution.
     fn distribution(&self, _encoder: &Encoder, _batch: &Batch) -> Option<[Tensor<2>; 2]> {
@@ -238,6 +244,8 @@ pub struct Yardstick {
 pub enum Trivial {
     /// The mean of all targets; the metric is a mean squared error.
     MeanTarget,
+    /// The same, judged as the decoder's answers are, by whatever the metric is.
+    MeanAnswer,
     /// The mean of all images of the last view, normalised; the metric is a mean squared error.
     MeanImage,
     /// Any of so many classes that are equally frequent; the metric is a share of right answers.
@@ -253,7 +261,7 @@ impl Trivial {
     /// Its name in keys of the log.
     pub fn name(self) -> &'static str {
         match self {
-            Self::MeanTarget | Self::MeanImage => "mean",
+            Self::MeanTarget | Self::MeanAnswer | Self::MeanImage => "mean",
             Self::Chance(_) => "chance",
             Self::Identity => "identity",
             Self::Still(_) => "still",
@@ -467,6 +475,12 @@ impl Objective {
     /// The loss of a batch; on an autodiff device it can be differentiated.
     pub fn loss(&self, encoder: &Encoder, batch: &Batch) -> ObjectiveOutput {
         self.decoder().loss(encoder, batch)
+    }
+
+    /// What [`loss`](Self::loss) would give if the decoder had answered with `answer`, `[batch, target
+    /// length]`; none where that cannot be said.
+    pub fn judge(&self, answer: Tensor<2>, batch: &Batch) -> Option<ObjectiveOutput> {
+        self.decoder().judge(answer, batch)
     }
 
     /// Means and log-variances of the normalised target, `[batch, target length]` each, where the
