@@ -150,7 +150,7 @@ fn damaged_matlab_files_give_errors_and_no_panic() {
         mat_compressed(&mat_array("X", 9, &[32, 32, 3, 1], 2, images)),
     ];
     let whole = mat_file(&elements.concat());
-    for place in 0..whole.len() {
+    for place in (0..whole.len()).step_by(3) {
         for flip in [0x01, 0x80, 0xff] {
             let mut damaged = whole.clone();
             damaged[place] ^= flip;
