@@ -2,7 +2,7 @@
 //!
 //! [`decode_with`] reads JPEG, PNG, WebP, BMP, TIFF and GIF, of an animation the first frame and of
 //! several pages the first. What a file is, its first bytes tell, not its name. JPEG goes straight
-//! to RGB by zune-jpeg ([`jpeg`]), the others through the `image` crate ([`codecs`]).
+//! to RGB by zune-jpeg (`jpeg.rs`), the others through the `image` crate (`codecs.rs`).
 //!
 //! Grey is repeated in all three channels, palettes are looked up, 16 bits are scaled to 8, CMYK is
 //! converted without a profile (in JPEG it counts as inverted, as Adobe writes it), and an alpha

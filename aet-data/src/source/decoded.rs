@@ -1,10 +1,10 @@
 //! A set that was decoded once and written to a file, which is mapped into memory: what `aet cache`
 //! makes. A folder of `train.aetset` and `test.aetset`, or one file.
 //!
-//! The file begins with [`MAGIC`] and the place of its last part, 8 bytes little-endian. From byte
+//! The file begins with `MAGIC` and the place of its last part, 8 bytes little-endian. From byte
 //! 4096 on come the pixels of all images, u8 `[height, width, 3]` each; then labels (i32, -1 for
 //! none), the place (u64) and size (two u32) of every image where they differ, the ends of the names
-//! (u64), the names; and last, as JSON, what the rest is ([`Header`]). All numbers are little-endian.
+//! (u64), the names; and last, as JSON, what the rest is (`Header`). All numbers are little-endian.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
