@@ -1,6 +1,7 @@
 //! One file of Parquet: its footer, and its row groups.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -34,8 +35,8 @@ const MOST_ROWS: usize = 1 << 24;
 impl Shard {
     pub(super) fn open(path: &Path, first: usize) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| broken(path, None, error))?;
+        let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = guarded(load).map_err(|error| broken(path, None, error))?;
         let schema = metadata.schema();
         let images = image_column(schema, path)?;
         let label_column = label_column(schema, path)?;
@@ -127,17 +128,19 @@ impl Shard {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let columns = ProjectionMask::columns(builder.parquet_schema(), leaves);
-        let mut batches = builder
-            .with_row_groups(vec![number])
-            .with_projection(columns)
-            .with_batch_size(self.rows_of(number).max(1))
-            .build()
-            .map_err(fail)?;
-        match batches.next() {
-            Some(Ok(batch)) if batch.num_rows() == self.rows_of(number) => Ok(batch),
-            Some(Err(error)) => Err(fail(error.into())),
-            _ => Err(fail(ParquetError::EOF("fewer rows than stated".to_owned()))),
-        }
+        let read = || {
+            let mut batches = builder
+                .with_row_groups(vec![number])
+                .with_projection(columns)
+                .with_batch_size(self.rows_of(number).max(1))
+                .build()?;
+            match batches.next() {
+                Some(Ok(batch)) if batch.num_rows() == self.rows_of(number) => Ok(batch),
+                Some(Err(error)) => Err(error.into()),
+                _ => Err(ParquetError::EOF("fewer rows than stated".to_owned())),
+            }
+        };
+        guarded(read).map_err(fail)
     }
 }
 
@@ -150,6 +153,15 @@ fn leaf_of(batch: &RecordBatch, leaf: &str) -> Option<ArrayRef> {
         }
         None => batch.column_by_name(leaf).cloned(),
     }
+}
+
+/// What `read` gives. On damaged pages the reader of the parquet crate can panic (seen at 60.1: a
+/// division by zero); that is an error of the file here.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let problem = "its pages are damaged beyond what the reader checks";
+        Err(ParquetError::General(problem.to_owned()))
+    })
 }
 
 fn broken(path: &Path, row_group: Option<usize>, source: ParquetError) -> DataError {
