@@ -62,6 +62,13 @@ impl Kept {
         }
     }
 
+    fn len(&self) -> usize {
+        match &self.places {
+            Places::Same(size) => self.pixels.bytes().len() / bytes_of(*size).max(1),
+            Places::Each(places) => places.len(),
+        }
+    }
+
     /// Image `row`, if it is there.
     pub fn image(&self, row: usize) -> Option<RgbView<'_>> {
         let (start, size) = self.place(row)?;
@@ -128,12 +135,11 @@ impl Store {
     ) -> Result<RgbView<'a>, DataError> {
         match self {
             Self::Kept(kept) => {
-                let len = match &kept.places {
-                    Places::Same(size) => kept.pixels.bytes().len() / bytes_of(*size).max(1),
-                    Places::Each(places) => places.len(),
+                let outside = || DataError::OutOfRange {
+                    index: row,
+                    len: kept.len(),
                 };
-                kept.image(row)
-                    .ok_or(DataError::OutOfRange { index: row, len })
+                kept.image(row).ok_or_else(outside)
             }
             Self::Streamed(Streamed { source, decode }) => {
                 let sample = source.read(row)?;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
-use super::{Payload, RawSample, Source, Split, listed_classes, no_split};
+use super::{Payload, RawSample, Source, Split, check_index, listed_classes, no_split};
 use crate::error::DataError;
 
 /// Name of the format with 10 classes.
@@ -189,10 +189,7 @@ impl Source for CifarSource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
+        check_index(index, self.len)?;
         let after = self.files.partition_point(|file| file.first <= index);
         let file = &self.files[after - 1];
         let number = index - file.first;

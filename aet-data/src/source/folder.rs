@@ -15,7 +15,6 @@
 //! long as no folder in it changed.
 
 mod annotations;
-mod file;
 mod index;
 mod labels;
 mod names;
@@ -27,13 +26,12 @@ mod walk;
 use std::path::Path;
 use std::time::SystemTime;
 
-use self::file::read_file;
 use self::index::Index;
 use self::labels::{Labels, labels};
 pub use self::options::{FolderOptions, cache_folder};
 use self::tree::ImageTree;
 use self::walk::walk;
-use super::{Payload, RawSample, Source, Split, no_split};
+use super::{Payload, RawSample, Source, Split, image_file, no_split};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -114,10 +112,7 @@ impl FolderSource {
         if tree.len() == 0 {
             return Err(DataError::UnknownFormat {
                 path: folder.to_path_buf(),
-                expected: format!(
-                    "images ({}), Parquet files, or CIFAR binary files",
-                    names::EXTENSIONS.join(", ")
-                ),
+                expected: format!("images ({})", names::EXTENSIONS.join(", ")),
             });
         }
         let (labels, class_names) = labels(folder, &tree, classes)?;
@@ -171,19 +166,13 @@ impl Source for FolderSource {
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
         let len = self.tree.len();
         let path = (self.tree.path(index)).ok_or(DataError::OutOfRange { index, len })?;
-        let name = path.display().to_string();
-        match read_file(&path, self.max_file_bytes) {
-            Ok(bytes) => Ok(RawSample {
-                name,
-                payload: Payload::Encoded(bytes),
-                label: self.labels.get(&self.tree, index),
-            }),
-            Err(problem) => Err(DataError::Image {
-                index,
-                name,
-                problem,
-            }),
-        }
+        let bytes = image_file::read(&path, self.max_file_bytes)
+            .map_err(|problem| image_file::problem(index, &path, problem))?;
+        Ok(RawSample {
+            name: path.display().to_string(),
+            payload: Payload::Encoded(bytes),
+            label: self.labels.get(&self.tree, index),
+        })
     }
 
     fn labels(&self) -> Result<Vec<Option<u32>>, DataError> {

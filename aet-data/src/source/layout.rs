@@ -2,6 +2,9 @@
 
 use aet_geometry::RgbImage;
 
+use super::positioned::PositionedFile;
+use crate::error::DataError;
+
 /// Height and width in pixels, and the distance in bytes from a pixel to the next one down, to the
 /// next one to the right, and from one channel to the next (0 repeats a grey channel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,22 @@ impl Layout {
     pub(super) fn bytes(&self) -> usize {
         let channels = if self.channel == 0 { 1 } else { 3 };
         self.height * self.width * channels
+    }
+
+    /// Image `index` of those that lie in `file` one after the other from the byte `start` on.
+    ///
+    /// # Errors
+    /// When the file ends before the image does, or cannot be read.
+    pub(super) fn read(
+        &self,
+        file: &PositionedFile,
+        start: u64,
+        index: usize,
+    ) -> Result<RgbImage, DataError> {
+        let length = self.bytes() as u64;
+        let bytes = file.read(start + index as u64 * length, length)?;
+        let image = self.image(bytes);
+        image.map_err(|problem| DataError::malformed(file.path(), problem))
     }
 
     /// The image in `bytes`, which are as many as [`bytes`](Self::bytes) says.

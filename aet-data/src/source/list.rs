@@ -136,7 +136,7 @@ impl Source for ListSource {
         let line = (self.lines.get(index)).ok_or(DataError::OutOfRange { index, len })?;
         let file = &self.text[line.start as usize..line.end as usize];
         let path = self.folder.join(file);
-        let bytes = image_file::read(&path)
+        let bytes = image_file::read(&path, image_file::MOST_BYTES)
             .map_err(|problem| image_file::problem(index, &path, problem))?;
         Ok(RawSample {
             name: path.display().to_string(),

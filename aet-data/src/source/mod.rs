@@ -15,6 +15,7 @@ pub mod list;
 pub mod npy;
 pub mod parquet;
 mod positioned;
+mod recent;
 pub mod shapes;
 mod shards;
 pub mod stl;
@@ -49,7 +50,7 @@ pub struct RawSample {
 /// An image before decoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// The bytes of a JPEG or PNG file.
+    /// The bytes of an image file of any format that is decoded; see [`decode`](crate::decode).
     Encoded(Vec<u8>),
     /// Pixels that need no decoding.
     Pixels(RgbImage),
@@ -376,6 +377,14 @@ pub(crate) fn no_split(path: &Path, split: Split) -> DataError {
 pub(crate) fn numbered_classes(labels: impl Iterator<Item = u32>) -> Vec<String> {
     let count = labels.max().map_or(0, |most| most + 1);
     (0..count).map(|class| class.to_string()).collect()
+}
+
+/// Refuses an index that lies outside a set of `len` images.
+pub(crate) fn check_index(index: usize, len: usize) -> Result<(), DataError> {
+    match index < len {
+        true => Ok(()),
+        false => Err(DataError::OutOfRange { index, len }),
+    }
 }
 
 /// Labels from here on are taken for a mistake where no class names say otherwise.

@@ -16,7 +16,8 @@ use self::header::{Header, Number};
 use super::layout::Layout;
 use super::positioned::PositionedFile;
 use super::{
-    MOST_CLASSES, Payload, RawSample, Source, Split, class_of, no_split, numbered_classes,
+    MOST_CLASSES, Payload, RawSample, Source, Split, check_index, class_of, no_split,
+    numbered_classes,
 };
 use crate::error::DataError;
 
@@ -107,12 +108,8 @@ impl Source for NpySource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
-        let path = self.images.path();
-        let name = format!("{}, image {index}", path.display());
+        check_index(index, self.len)?;
+        let name = format!("{}, image {index}", self.images.path().display());
         let label = match &self.labels {
             None => None,
             Some(labels) => {
@@ -123,10 +120,7 @@ impl Source for NpySource {
                 })?
             }
         };
-        let bytes = self.layout.bytes() as u64;
-        let bytes = self.images.read(self.start + index as u64 * bytes, bytes)?;
-        let image =
-            (self.layout.image(bytes)).map_err(|problem| DataError::malformed(path, problem))?;
+        let image = self.layout.read(&self.images, self.start, index)?;
         Ok(RawSample {
             name,
             payload: Payload::Pixels(image),

@@ -13,14 +13,16 @@ mod columns;
 mod group;
 mod shard;
 
-use std::collections::VecDeque;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use self::group::{Group, Image};
 use self::shard::Shard;
+use super::recent::Recent;
 use super::shards::{self, Shards};
-use super::{Blocks, MOST_CLASSES, Payload, RawSample, Source, image_file, numbered_classes};
+use super::{
+    Blocks, MOST_CLASSES, Payload, RawSample, Source, check_index, image_file, numbered_classes,
+};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -42,8 +44,7 @@ pub struct ParquetSource {
     shards: Vec<Shard>,
     len: usize,
     class_names: Vec<String>,
-    /// The row groups read last, newest in front.
-    kept: Mutex<VecDeque<(Place, Arc<Group>)>>,
+    groups: Recent<Place, Group>,
 }
 
 /// Shard, and row group in it.
@@ -85,21 +86,14 @@ impl ParquetSource {
             shards,
             len,
             class_names,
-            kept: Mutex::new(VecDeque::with_capacity(KEPT_GROUPS + 1)),
+            groups: Recent::new(KEPT_GROUPS),
         })
     }
 
-    /// A row group, from those that are kept or from its file. One thread at a time decodes, the
-    /// others wait for it: they are most likely after the same group.
+    /// A row group, from those that are kept or from its file.
     fn group(&self, place: Place) -> Result<Arc<Group>, DataError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, group)) = kept.iter().find(|(known, _)| *known == place) {
-            return Ok(Arc::clone(group));
-        }
-        let group = Arc::new(self.shards[place.0].read_group(place.1)?);
-        kept.push_front((place, Arc::clone(&group)));
-        kept.truncate(KEPT_GROUPS);
-        Ok(group)
+        let read = || self.shards[place.0].read_group(place.1);
+        self.groups.get(place, read)
     }
 }
 
@@ -109,10 +103,7 @@ impl Source for ParquetSource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
+        check_index(index, self.len)?;
         let after = self.shards.partition_point(|shard| shard.first <= index);
         let shard = &self.shards[after - 1];
         let row = index - shard.first;
@@ -183,7 +174,8 @@ fn read_beside(table: &Path, path: &str) -> Result<Vec<u8>, String> {
         ));
     }
     let file = table.parent().unwrap_or(Path::new("")).join(path);
-    image_file::read(&file).map_err(|problem| format!("{}: {problem}", file.display()))
+    image_file::read(&file, image_file::MOST_BYTES)
+        .map_err(|problem| format!("{}: {problem}", file.display()))
 }
 
 /// Numbers in the place of class names, from the labels themselves.

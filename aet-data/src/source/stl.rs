@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
 use super::positioned::PositionedFile;
-use super::{Payload, RawSample, Source, Split, no_split};
+use super::{Payload, RawSample, Source, Split, check_index, no_split};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -103,12 +103,8 @@ impl Source for StlSource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
-        let path = self.images.path();
-        let name = format!("{}, image {index}", path.display());
+        check_index(index, self.len)?;
+        let name = format!("{}, image {index}", self.images.path().display());
         let label = match &self.labels {
             None => None,
             Some(labels) => match class_of(labels[index]) {
@@ -123,9 +119,7 @@ impl Source for StlSource {
                 }
             },
         };
-        let bytes = (self.images).read(index as u64 * IMAGE_BYTES, IMAGE_BYTES)?;
-        let image = (Layout::planes_by_column([SIDE; 2]).image(bytes))
-            .map_err(|problem| DataError::malformed(path, problem))?;
+        let image = Layout::planes_by_column([SIDE; 2]).read(&self.images, 0, index)?;
         Ok(RawSample {
             name,
             payload: Payload::Pixels(image),

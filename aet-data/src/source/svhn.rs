@@ -103,8 +103,7 @@ impl Source for SvhnSource {
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
         let len = self.labels.len();
         let label = *(self.labels.get(index)).ok_or(DataError::OutOfRange { index, len })?;
-        let path = self.images.path();
-        let name = format!("{}, image {index}", path.display());
+        let name = format!("{}, image {index}", self.images.path().display());
         let Some(digit) = digit_of(label) else {
             let problem = format!("label {label} is none of 1 to 10");
             return Err(DataError::Image {
@@ -113,10 +112,7 @@ impl Source for SvhnSource {
                 problem,
             });
         };
-        let offset = self.start + index as u64 * IMAGE_BYTES;
-        let bytes = self.images.read(offset, IMAGE_BYTES)?;
-        let image = (Layout::planes_by_column([SIDE; 2]).image(bytes))
-            .map_err(|problem| DataError::malformed(path, problem))?;
+        let image = Layout::planes_by_column([SIDE; 2]).read(&self.images, self.start, index)?;
         Ok(RawSample {
             name,
             payload: Payload::Pixels(image),

@@ -11,7 +11,6 @@
 //! [`blocks`](Source::blocks): a block is a shard.
 
 mod archive;
-mod kept;
 mod samples;
 
 use std::fs::File;
@@ -23,12 +22,12 @@ use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
 use self::archive::{PackedTape, PlainTape, walk};
-use self::kept::Kept;
 use self::samples::{Grouping, Samples};
 use super::positioned::PositionedFile;
+use super::recent::Recent;
 use super::shards::{self, Shards, is_named_after};
 use super::unpack::{Unpacking, unpack};
-use super::{Blocks, Payload, RawSample, Source, Split, image_file, numbered_classes};
+use super::{Blocks, Payload, RawSample, Source, Split, check_index, image_file, numbered_classes};
 use crate::error::DataError;
 
 /// Name of the format.
@@ -78,8 +77,8 @@ pub struct WebDatasetSource {
     shards: Vec<Shard>,
     len: usize,
     class_names: Vec<String>,
-    plain: Kept,
-    unpacked: Kept,
+    plain: Recent<usize, PositionedFile>,
+    unpacked: Recent<usize, PositionedFile>,
 }
 
 struct Shard {
@@ -121,15 +120,15 @@ impl WebDatasetSource {
             class_names: numbered_classes(labels.flatten()),
             shards,
             len,
-            plain: Kept::new(OPEN_SHARDS),
-            unpacked: Kept::new(UNPACKED_SHARDS),
+            plain: Recent::new(OPEN_SHARDS),
+            unpacked: Recent::new(UNPACKED_SHARDS),
         })
     }
 
     /// Keeps the last `count` unpacked shards instead of 4 (at least one). Each takes the room of
     /// its whole contents in the folder for temporary files.
     pub fn keep_unpacked(mut self, count: usize) -> Self {
-        self.unpacked = Kept::new(count);
+        self.unpacked = Recent::new(count);
         self
     }
 
@@ -149,10 +148,7 @@ impl Source for WebDatasetSource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
+        check_index(index, self.len)?;
         let number = self.shards.partition_point(|shard| shard.first <= index) - 1;
         let shard = &self.shards[number];
         let sample = shard.samples.get(index - shard.first);

@@ -18,11 +18,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
-use super::file::read_file;
 use super::names::bytes_of;
 use super::stamp::Stamp;
 use super::tree::{ImageTree, Run};
 use super::walk::Walked;
+use crate::source::image_file;
 
 /// Format and version.
 const MAGIC: &[u8; 8] = b"aetlist\x01";
@@ -70,7 +70,8 @@ impl Index {
             return Err("no index".to_owned());
         }
         let broken = |problem: &str| format!("index {}: {problem}", self.file.display());
-        let content = read_file(&self.file, MOST_BYTES).map_err(|problem| broken(&problem))?;
+        let content =
+            image_file::read(&self.file, MOST_BYTES).map_err(|problem| broken(&problem))?;
         let (tree, stamps) = self.decode(content).map_err(broken)?;
         let changed = (stamps.par_iter().enumerate())
             .find_first(|(folder, stamp)| Stamp::at(&tree.folder_path(*folder)) != **stamp);

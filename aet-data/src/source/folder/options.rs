@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::image_file::MOST_BYTES;
+
 /// How a folder of images is listed and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderOptions {
@@ -26,7 +28,7 @@ impl Default for FolderOptions {
             index_folder: cache_folder().map(|folder| folder.join("folders")),
             index_from: 10_000,
             settle: Duration::from_secs(3),
-            max_file_bytes: 1 << 30,
+            max_file_bytes: MOST_BYTES,
         }
     }
 }

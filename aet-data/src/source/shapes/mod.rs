@@ -18,7 +18,7 @@ use aet_geometry::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use self::scene::{SIDE, Scene};
-use super::{Payload, RawSample, Source, Split};
+use super::{Payload, RawSample, Source, Split, check_index};
 use crate::error::DataError;
 use crate::random::{Purpose, generator};
 
@@ -93,10 +93,7 @@ impl Source for ShapesSource {
     }
 
     fn read(&self, index: usize) -> Result<RawSample, DataError> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(DataError::OutOfRange { index, len });
-        }
+        check_index(index, self.len)?;
         let label = index % silhouette::ALL.len();
         let stream = match self.split {
             Split::Train => 0,
