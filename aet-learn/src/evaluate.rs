@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use aet_data::{
-    DataError, EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share,
-};
+use aet_data::{EpochBatches, EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde_json::{Value, json};
@@ -87,11 +85,7 @@ pub fn pretext_loss(
         Statistics::Batch => in_training(model, experiment, [images.height(), images.width()])?,
     };
     let yardstick = experiment.objective.yardstick();
-    let mut found = loss_over(&model, yardstick, batches()?, |batch| batch)?;
-    if yardstick.trivial == Trivial::MeanAnswer {
-        found.trivial_metric = mean_answer(&model, yardstick, &batches)?;
-    }
-    Ok(found)
+    loss_over(&model, yardstick, &batches, |batch| batch)
 }
 
 /// A copy of `model` that normalises every batch by its own statistics, as in training. Its running
@@ -106,22 +100,18 @@ fn in_training(
     with_named_tensors(copy, &named_tensors(&model.valid()))
 }
 
-/// The metric of the mean of all targets, judged as the decoder's answers are.
-pub(crate) fn mean_answer(
+/// The metric of the `mean` of all targets, judged as the decoder's answers are.
+fn mean_answer(
     model: &Model,
     yardstick: Yardstick,
-    batches: &dyn Fn() -> Result<EpochBatches, LearnError>,
+    mean: &[f32],
+    batches: Batches<'_>,
 ) -> Result<f64, LearnError> {
-    let mut moments = Moments::default();
-    for batch in batches()? {
-        moments.follow(Trivial::MeanTarget, &batch?);
-    }
-    let mean = moments.means();
     let (mut sum, mut count) = (0.0, 0.0);
     for batch in batches()? {
         let batch = Batch::from_host(batch?, &model.encoder.device());
         let rows = batch.len();
-        let answer = TensorData::new(mean.clone(), [1, mean.len()]);
+        let answer = TensorData::new(mean.to_vec(), [1, mean.len()]);
         let answer = Tensor::<2>::from_data(answer, &batch.target.device());
         let judged = model.objective.judge(answer.repeat_dim(0, rows), &batch);
         let parts = judged.into_iter().flat_map(|output| output.parts);
@@ -133,21 +123,24 @@ pub(crate) fn mean_answer(
     Ok(sum / f64::max(count, 1.0))
 }
 
+/// Makes the batches of an evaluation, the same ones each time.
+pub(crate) type Batches<'a> = &'a dyn Fn() -> Result<EpochBatches, LearnError>;
+
 /// The loss of `model`, as it is, on batches that `change` makes something else of on the device.
 ///
 /// # Errors
-/// What making a batch gives.
+/// What making the batches gives.
 pub(crate) fn loss_over(
     model: &Model,
     yardstick: Yardstick,
-    batches: impl Iterator<Item = Result<HostBatch, DataError>>,
+    batches: Batches<'_>,
     mut change: impl FnMut(Batch) -> Batch,
 ) -> Result<PretextLoss, LearnError> {
     let mut count = 0.0;
     let mut loss = 0.0;
     let mut parts: Vec<(&'static str, f64)> = Vec::new();
     let mut moments = Moments::default();
-    for batch in batches {
+    for batch in batches()? {
         let batch = batch?;
         moments.follow(yardstick.trivial, &batch);
         let batch = change(Batch::from_host(batch, &model.encoder.device()));
@@ -166,8 +159,10 @@ pub(crate) fn loss_over(
     let count = f64::max(count, 1.0);
     let (trivial_metric, trivial_loss) = match yardstick.trivial {
         Trivial::MeanTarget => (moments.mean_variance(), None),
-        // Takes a pass of its own.
-        Trivial::MeanAnswer => (f64::NAN, None),
+        Trivial::MeanAnswer => (
+            mean_answer(model, yardstick, &moments.means(), batches)?,
+            None,
+        ),
         // The mean image takes no code, which diverges from nothing.
         Trivial::MeanImage => (moments.mean_variance(), Some(moments.mean_variance())),
         Trivial::Chance(classes) => (1.0 / classes as f64, Some((classes as f64).ln())),
@@ -232,7 +227,9 @@ impl Moments {
     /// Adds what the mean answer is the mean of.
     fn follow(&mut self, trivial: Trivial, batch: &HostBatch) {
         match (trivial, batch.views.last()) {
-            (Trivial::MeanTarget, _) => self.add(&batch.targets, batch.target_len),
+            (Trivial::MeanTarget | Trivial::MeanAnswer, _) => {
+                self.add(&batch.targets, batch.target_len);
+            }
             (Trivial::MeanImage, Some(view)) => {
                 self.add(view, batch.view_shape[1..].iter().product());
             }

@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::border::BorderMode;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
-use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, loss_over, mean_answer};
+use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, loss_over};
 use crate::model::Model;
 use crate::objective::{Trivial, Yardstick};
 
@@ -279,12 +279,9 @@ impl<'a> Examination<'a> {
         let model = model.valid();
         let batches = || batches_of(pipeline.clone(), experiment, self.images, BATCH_SIZE);
         let yardstick = experiment.objective.yardstick();
-        let change = |batch| self.changed(condition, batch);
-        let mut found = loss_over(&model, yardstick, batches()?, change)?;
-        if yardstick.trivial == Trivial::MeanAnswer {
-            found.trivial_metric = mean_answer(&model, yardstick, &batches)?;
-        }
-        Ok(found)
+        loss_over(&model, yardstick, &batches, |batch| {
+            self.changed(condition, batch)
+        })
     }
 
     /// What becomes of a batch on the device.
