@@ -4,13 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aet_data::{Augment, ImageSet, LoadOptions, Location, Skipped, Source, Split};
+use aet_data::set::Progress;
+use aet_data::{Augment, ImageSet, LoadOptions, Location, SkipLog, Source, Split};
 
 use crate::config::{Access, DataConfig};
 use crate::error::LearnError;
-
-/// Called with the number of decoded images and of all images.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// The decoded images of an experiment.
 #[derive(Debug, Clone)]
@@ -62,10 +60,7 @@ impl Datasets {
 
     /// The images that nothing is known against; see [`ImageSet::without_skipped`].
     pub fn without_skipped(&self) -> Self {
-        let usable = |set: &Arc<ImageSet>| match set.is_streamed() {
-            true => Arc::new(set.without_skipped()),
-            false => Arc::clone(set),
-        };
+        let usable = |set: &Arc<ImageSet>| Arc::new(set.without_skipped());
         Self {
             train: usable(&self.train),
             test: self.test.as_ref().map(usable),
@@ -73,24 +68,13 @@ impl Datasets {
         }
     }
 
-    /// Every image that was left out so far: its split, and what is wrong with it.
-    pub fn skipped(&self) -> Vec<(&'static str, Skipped)> {
+    /// What was left out so far of each source of images, by the split that it is.
+    pub fn skips(&self) -> impl Iterator<Item = (&'static str, &SkipLog)> {
         // Images that were held out come from one source with the others.
         let test = self.test.iter().filter(|_| !self.held_out);
         let sets = [("train", &self.train)].into_iter();
         let sets = sets.chain(test.map(|test| ("test", test)));
-        let of = |(split, set): (&'static str, &Arc<ImageSet>)| {
-            let skipped = set.skips().list().into_iter();
-            skipped.map(move |skipped| (split, skipped))
-        };
-        sets.flat_map(of).collect()
-    }
-
-    /// How many images were left out so far.
-    pub fn skipped_count(&self) -> usize {
-        let test = self.test.iter().filter(|_| !self.held_out);
-        let counts = [&self.train].into_iter().chain(test);
-        counts.map(|set| set.skips().len()).sum()
+        sets.map(|(split, set)| (split, set.skips()))
     }
 
     /// Splits `all` where the data has no test split.

@@ -241,14 +241,13 @@ impl RunDirectory {
     /// # Errors
     /// When the disk refuses.
     pub fn write_skipped(&self, datasets: &Datasets) -> Result<(), LearnError> {
-        let line = |(split, skipped): (&'static str, Skipped)| {
-            let Skipped { index, error } = skipped;
-            format!(
-                "{}\n",
-                json!({ "split": split, "index": index, "error": error })
-            )
-        };
-        let lines: String = datasets.skipped().into_iter().map(line).collect();
+        let mut lines = String::new();
+        for (split, log) in datasets.skips() {
+            for Skipped { index, error } in log.list() {
+                let line = json!({ "split": split, "index": index, "error": error });
+                lines.push_str(&format!("{line}\n"));
+            }
+        }
         match lines.is_empty() {
             true => Ok(()),
             false => checkpoint::replace(&self.file(SKIPPED_FILE), lines.as_bytes()),

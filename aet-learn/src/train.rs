@@ -430,7 +430,7 @@ impl<'a> Training<'a> {
     }
 
     fn save(&mut self, watcher: Watcher<'_>) -> Result<(), LearnError> {
-        let skipped = self.datasets.skipped_count();
+        let skipped: usize = self.datasets.skips().map(|(_, log)| log.len()).sum();
         if skipped > self.skipped {
             self.run.write_skipped(self.datasets)?;
             self.skipped = skipped;

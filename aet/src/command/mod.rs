@@ -19,10 +19,14 @@ mod training;
 
 use std::path::PathBuf;
 
+use aet_data::Skipped;
+use aet_learn::config::{DataConfig, Experiment};
+use aet_learn::data::Datasets;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::failure::usage;
+use crate::progress::{Advance, note_skipped};
 
 /// Version and source revision of this binary.
 pub const REVISION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AET_REVISION"), ")");
@@ -83,6 +87,18 @@ pub struct RunsArgs {
     /// Folder in which runs are kept by name
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
+}
+
+/// The images that `config` names, read as `experiment` reads them; says what was left out.
+fn read_images(config: &DataConfig, experiment: &Experiment) -> anyhow::Result<Datasets> {
+    let advance = Advance::new("reading images");
+    let (augment, seed) = (&experiment.augment, experiment.seed);
+    let datasets = Datasets::open(config, augment, seed, &|done, total| {
+        advance.to(done, total);
+    })?;
+    let skipped: Vec<Skipped> = datasets.skips().flat_map(|(_, log)| log.list()).collect();
+    note_skipped(&skipped);
+    Ok(datasets)
 }
 
 /// Does what the command line asks for.

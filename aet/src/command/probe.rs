@@ -11,10 +11,9 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{RunsArgs, protocol};
+use super::{RunsArgs, protocol, read_images};
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
-use crate::progress::{Advance, note_skipped};
 use crate::protocols;
 use crate::run_place;
 use crate::verdict::{judge, obstacle, verdict_json, verdict_table};
@@ -194,14 +193,7 @@ fn open_images(args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<Datasets>
         config.path.clone_from(data);
     }
     config.image_size = Some(run.info().image_size);
-    let advance = Advance::new("reading images");
-    let (augment, seed) = (&run.experiment().augment, run.experiment().seed);
-    let datasets = Datasets::open(&config, augment, seed, &|done, total| {
-        advance.to(done, total);
-    })?;
-    let skipped: Vec<_> = datasets.skipped().into_iter().map(|(_, it)| it).collect();
-    note_skipped(&skipped);
-    Ok(datasets)
+    read_images(&config, run.experiment())
 }
 
 /// Writes what one probe found to the folder `probes` of the run.

@@ -17,12 +17,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{REVISION, RunsArgs};
+use super::{REVISION, RunsArgs, read_images};
 use crate::failure::usage;
 use crate::interrupt;
 use crate::output::{print, print_json};
 use crate::preset::Request;
-use crate::progress::{Advance, TrainingView, note, note_skipped};
+use crate::progress::{TrainingView, note};
 use crate::recovered::{logged_recovery, recovery_text};
 use crate::report;
 use crate::run_place;
@@ -226,14 +226,7 @@ fn open_datasets(experiment: &Experiment, data: Option<&str>) -> anyhow::Result<
     if let Some(data) = data {
         config.path = data.into();
     }
-    let advance = Advance::new("reading images");
-    let (augment, seed) = (&experiment.augment, experiment.seed);
-    let datasets = Datasets::open(&config, augment, seed, &|done, total| {
-        advance.to(done, total);
-    })?;
-    let skipped: Vec<_> = datasets.skipped().into_iter().map(|(_, it)| it).collect();
-    note_skipped(&skipped);
-    Ok(datasets)
+    read_images(&config, experiment)
 }
 
 fn train_to_the_end(
