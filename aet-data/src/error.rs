@@ -110,7 +110,7 @@ pub enum DataError {
     /// More images of a set could not be used than may be left out.
     #[error(
         "{skipped} of {total} images cannot be used, and no more than a share of {most} may be left \
-         out (data.most_skipped); the last one"
+         out (most_skipped); the last one"
     )]
     TooManyBroken {
         /// Images that could not be used.

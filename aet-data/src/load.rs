@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aet_geometry::RgbImage;
 
-use crate::decode::{decode_with, fit};
+use crate::decode::{decode_with, scaled};
 use crate::error::DataError;
 use crate::resample::{Region, Resampler, resized};
 use crate::set::{Facts, ImageSet, LoadOptions, Progress, checked_size};
@@ -22,6 +22,7 @@ pub(crate) fn load(
     source: &dyn Source,
     range: Range<usize>,
     options: &LoadOptions,
+    skips: &Arc<SkipLog>,
     progress: Progress<'_>,
 ) -> Result<ImageSet, DataError> {
     let total = range.len();
@@ -30,25 +31,21 @@ pub(crate) fn load(
         return Err(DataError::invalid("the number of images", 0, allowed));
     }
     options.size.map(checked_size).transpose()?;
-    if let (Some((size, kept, names)), true) = (source.kept(options), total == source.len()) {
+    let whole = total == source.len();
+    if let Some((size, kept, names)) = whole.then(|| source.kept(options)).flatten() {
         let facts = Facts {
             labels: source.labels()?,
             names,
             class_names: source.class_names().to_vec(),
         };
         progress(total, total);
-        return Ok(ImageSet::of_kept(
-            size,
-            kept,
-            facts,
-            SkipLog::new(options.on_error, total),
-        ));
+        return Ok(ImageSet::of_kept(size, kept, facts, Arc::clone(skips)));
     }
     let job = Job {
         source,
         options,
         range,
-        skips: SkipLog::new(options.on_error, total),
+        skips,
         blocks: (0..total.div_ceil(BLOCK))
             .map(|_| Mutex::default())
             .collect(),
@@ -66,7 +63,7 @@ pub(crate) fn load(
     progress(total, total);
     let blocks = job.blocks.into_iter();
     let blocks = blocks.map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner));
-    gather(blocks.collect(), source, options, job.skips)
+    gather(blocks.collect(), source, options, skips)
 }
 
 /// One image, decoded.
@@ -92,7 +89,7 @@ struct Job<'a> {
     options: &'a LoadOptions,
     /// Indices that are loaded.
     range: Range<usize>,
-    skips: SkipLog,
+    skips: &'a SkipLog,
     blocks: Vec<Mutex<Block>>,
     next: AtomicUsize,
     done: AtomicUsize,
@@ -135,8 +132,9 @@ impl Job<'_> {
 
     fn block(&self, indices: Range<usize>) -> Result<Block, (usize, DataError)> {
         let mut block = Block::default();
+        let mut resampler = Resampler::default();
         for index in indices {
-            match self.image(index) {
+            match self.image(index, &mut resampler) {
                 Ok((loaded, image)) => {
                     block.pixels.extend_from_slice(image.pixels());
                     block.images.push(loaded);
@@ -147,15 +145,24 @@ impl Job<'_> {
         Ok(block)
     }
 
-    fn image(&self, index: usize) -> Result<(Loaded, RgbImage), DataError> {
+    fn image(
+        &self,
+        index: usize,
+        resampler: &mut Resampler,
+    ) -> Result<(Loaded, RgbImage), DataError> {
         let sample = self.source.read(index)?;
         let name = sample.name;
         let image = decode_with(sample.payload, index, &name, &self.options.decode)?;
-        let image = match (self.options.shorter_side, self.options.size) {
-            (Some(side), _) => to_shorter_side(image, side, index, &name)?,
-            (None, Some(size)) => fit(image, size, index, &name)?,
-            (None, None) => image,
+        let source = [image.height(), image.width()];
+        let (region, size) = match (self.options.shorter_side, self.options.size) {
+            // A smaller image stays as it is.
+            (Some(side), _) if source[0].min(source[1]) > side => {
+                (Region::whole(source), resized(source, side))
+            }
+            (None, Some(size)) => (Region::centre(source, size), size),
+            _ => (Region::whole(source), source),
         };
+        let image = scaled(resampler, image, (region, size), (index, &name))?;
         let loaded = Loaded {
             index,
             name,
@@ -174,35 +181,12 @@ impl Job<'_> {
     }
 }
 
-/// `image` scaled so that its shorter side has `side` pixels; one that is smaller stays as it is.
-fn to_shorter_side(
-    image: RgbImage,
-    side: usize,
-    index: usize,
-    name: &str,
-) -> Result<RgbImage, DataError> {
-    let source = [image.height(), image.width()];
-    if source[0].min(source[1]) <= side {
-        return Ok(image);
-    }
-    let [height, width] = resized(source, side);
-    let mut scaled = RgbImage::filled(height, width, [0; 3]);
-    Resampler::default()
-        .frame_into(image.view(), Region::whole(source), scaled.view_mut())
-        .map_err(|error| DataError::Resize {
-            index,
-            name: name.to_owned(),
-            problem: error.to_string(),
-        })?;
-    Ok(scaled)
-}
-
 /// The set of all that was loaded.
 fn gather(
     blocks: Vec<Block>,
     source: &dyn Source,
     options: &LoadOptions,
-    skips: SkipLog,
+    skips: &Arc<SkipLog>,
 ) -> Result<ImageSet, DataError> {
     let mut images = blocks.iter().flat_map(|block| &block.images);
     let Some(first) = images.next() else {
@@ -246,5 +230,5 @@ fn gather(
         pixels: Pixels::Memory(Arc::new(pixels)),
         places: same.map_or(Places::Each(places), Places::Same),
     };
-    Ok(ImageSet::of_kept(size, kept, facts, skips))
+    Ok(ImageSet::of_kept(size, kept, facts, Arc::clone(skips)))
 }

@@ -94,7 +94,7 @@ impl ImageSet {
             class_names: (0..classes).map(|class| class.to_string()).collect(),
             labels,
         };
-        let skips = SkipLog::new(OnError::Fail, facts.labels.len());
+        let skips = Arc::new(SkipLog::new(OnError::Fail, facts.labels.len()));
         Ok(Self::of_kept([height, width], kept, facts, skips))
     }
 
@@ -103,7 +103,7 @@ impl ImageSet {
         [height, width]: [usize; 2],
         kept: Kept,
         facts: Facts,
-        skips: SkipLog,
+        skips: Arc<SkipLog>,
     ) -> Self {
         Self {
             height,
@@ -113,7 +113,7 @@ impl ImageSet {
             class_names: facts.class_names,
             store: Store::Kept(kept),
             rows: None,
-            skips: Arc::new(skips),
+            skips,
         }
     }
 
@@ -150,7 +150,26 @@ impl ImageSet {
         options: &LoadOptions,
         progress: Progress<'_>,
     ) -> Result<Self, DataError> {
-        load(source, range, options, progress)
+        let skips = Arc::new(SkipLog::new(options.on_error, range.len()));
+        load(source, range, options, &skips, progress)
+    }
+
+    /// As [`load_range`](Self::load_range), for one range of several: what is left out is noted in
+    /// `skips`, which counts over all of them. None where nothing is left of the range.
+    ///
+    /// # Errors
+    /// As there, but for a range of which nothing is left.
+    pub fn load_part(
+        source: &dyn Source,
+        range: Range<usize>,
+        options: &LoadOptions,
+        skips: &Arc<SkipLog>,
+    ) -> Result<Option<Self>, DataError> {
+        match load(source, range, options, skips, &|_, _| ()) {
+            Ok(set) => Ok(Some(set)),
+            Err(DataError::NothingLeft { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The images of `source`, each decoded whenever it is read: memory is taken for labels alone,

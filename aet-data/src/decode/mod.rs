@@ -144,18 +144,34 @@ pub fn fit(
     index: usize,
     name: &str,
 ) -> Result<RgbImage, DataError> {
-    let source = [image.height(), image.width()];
-    if source == [height, width] {
+    let region = Region::centre([image.height(), image.width()], [height, width]);
+    let mut resampler = Resampler::default();
+    scaled(
+        &mut resampler,
+        image,
+        (region, [height, width]),
+        (index, name),
+    )
+}
+
+/// `region` of image `index`, called `name`, at `size` (height, width); an image of that size stays
+/// as it is.
+pub(crate) fn scaled(
+    resampler: &mut Resampler,
+    image: RgbImage,
+    (region, [height, width]): (Region, [usize; 2]),
+    (index, name): (usize, &str),
+) -> Result<RgbImage, DataError> {
+    if [image.height(), image.width()] == [height, width] {
         return Ok(image);
     }
-    let region = Region::centre(source, [height, width]);
     let mut output = RgbImage::filled(height, width, [0; 3]);
-    Resampler::default()
-        .frame_into(image.view(), region, output.view_mut())
-        .map_err(|error| DataError::Resize {
+    (resampler.frame_into(image.view(), region, output.view_mut())).map_err(|error| {
+        DataError::Resize {
             index,
             name: name.to_owned(),
             problem: error.to_string(),
-        })?;
+        }
+    })?;
     Ok(output)
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Payload, RawSample, Source, Split, no_split};
 use crate::error::DataError;
 use crate::set::{ImageSet, LoadOptions};
-use crate::skip::Skipped;
+use crate::skip::{SkipLog, Skipped};
 use crate::store::{Kept, Pixels, Places, bytes_of};
 
 /// Name of the format.
@@ -334,7 +334,6 @@ struct Draft<'a> {
     pixel_bytes: usize,
     sizes: Option<Option<[usize; 2]>>,
     count: usize,
-    skipped: Vec<Skipped>,
 }
 
 impl<'a> Draft<'a> {
@@ -355,10 +354,10 @@ impl<'a> Draft<'a> {
             pixel_bytes: 0,
             sizes: None,
             count: 0,
-            skipped: Vec::new(),
         };
         (draft.file.write_all(&[0; PIXELS_AT])).map_err(fail)?;
         let total = source.len();
+        let skips = Arc::new(SkipLog::new(options.on_error, total));
         let mut size = options.size;
         for start in (0..total).step_by(CHUNK) {
             let range = start..total.min(start + CHUNK);
@@ -366,21 +365,14 @@ impl<'a> Draft<'a> {
                 size,
                 ..options.clone()
             };
-            match ImageSet::load_range(source, range.clone(), &options, &|_, _| ()) {
-                Ok(set) => {
-                    size = Some(set.size());
-                    draft.add(&set)?;
-                }
-                Err(DataError::NothingLeft { skipped }) => draft.skipped.extend(skipped),
-                Err(error) => return Err(error),
+            if let Some(set) = ImageSet::load_part(source, range.clone(), &options, &skips)? {
+                size = Some(set.size());
+                draft.add(&set)?;
             }
             progress(range.end, total);
         }
-        draft.close(
-            size.unwrap_or_default(),
-            options.shorter_side,
-            source.class_names(),
-        )
+        let description = (size.unwrap_or_default(), options.shorter_side);
+        draft.close(description, source.class_names(), skips.list())
     }
 
     fn add(&mut self, set: &ImageSet) -> Result<(), DataError> {
@@ -404,20 +396,17 @@ impl<'a> Draft<'a> {
             self.pixel_bytes += bytes_of(size);
             self.count += 1;
         }
-        self.skipped.extend(set.skips().list());
         Ok(())
     }
 
     fn close(
         mut self,
-        size: [usize; 2],
-        shorter_side: Option<usize>,
+        (size, shorter_side): ([usize; 2], Option<usize>),
         class_names: &[String],
+        skipped: Vec<Skipped>,
     ) -> Result<Written, DataError> {
         if self.count == 0 {
-            return Err(DataError::NothingLeft {
-                skipped: self.skipped,
-            });
+            return Err(DataError::NothingLeft { skipped });
         }
         let header = Header {
             count: self.count,
@@ -456,7 +445,7 @@ impl<'a> Draft<'a> {
             count: self.count,
             size,
             bytes,
-            skipped: self.skipped,
+            skipped,
         })
     }
 }

@@ -6,7 +6,7 @@ use aet_data::source::decoded::{Written, file_of, write};
 use aet_data::{LoadOptions, OnError, Source, Split};
 use aet_learn::config::DataConfig;
 use aet_learn::data::location;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -69,8 +69,9 @@ impl CacheArgs {
             size,
             shorter_side: self.shorter_side,
             workers: rayon::current_num_threads(),
-            // How many are too many is counted over the whole set.
-            on_error: OnError::Skip { most: 1.0 },
+            on_error: OnError::Skip {
+                most: self.most_skipped,
+            },
             ..LoadOptions::default()
         };
         if let Some(most) = self.max_pixels {
@@ -102,36 +103,21 @@ pub fn run(args: CacheArgs) -> anyhow::Result<()> {
     for (split, source) in sources {
         if let Some(source) = source {
             let path = file_of(&args.out, split);
-            let found = write_split(&args, source.as_ref(), &options, &path)?;
+            let found = write_split(source.as_ref(), &options, &path)?;
             written.push((split, path, found));
         }
     }
     show(&written, args.json)
 }
 
-fn write_split(
-    args: &CacheArgs,
-    source: &dyn Source,
-    options: &LoadOptions,
-    path: &Path,
-) -> anyhow::Result<Written> {
+fn write_split(source: &dyn Source, options: &LoadOptions, path: &Path) -> anyhow::Result<Written> {
     let advance = Advance::new("decoding");
-    let total = source.len();
     let written = write(source, options, path, &mut |done, total| {
         advance.to(done, total);
     });
     drop(advance);
     let written = written?;
     note_skipped(&written.skipped);
-    if written.skipped.len() as f64 > args.most_skipped * total as f64 {
-        std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-        bail!(
-            "{} of {total} images cannot be used, and no more than a share of {} may be left out \
-             (--most-skipped)",
-            written.skipped.len(),
-            args.most_skipped
-        );
-    }
     Ok(written)
 }
 

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::{DataError, ImageSet, LoadOptions, OnError, Skipped, Source, Split};
+use aet_data::{DataError, ImageSet, LoadOptions, SkipLog, Source, Split};
 use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
-use aet_learn::config::{DataConfig, OnBroken};
 use aet_learn::embed::{ExtractOptions, Pooling, extract};
 use aet_learn::run_dir::RunDirectory;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -104,7 +103,6 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
         dim: 0,
         embedded: 0,
         done: 0,
-        skipped: Vec::new(),
         started: Instant::now(),
     };
     match args.shard_rows {
@@ -118,7 +116,9 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
 struct Embedding {
     source: Box<dyn Source>,
     /// How they are read.
-    data: DataConfig,
+    load: LoadOptions,
+    /// Those that were left out so far.
+    skips: Arc<SkipLog>,
     /// Height and width that the run was trained on.
     size: [usize; 2],
     encoder: Encoder,
@@ -159,10 +159,17 @@ impl Embedding {
             "tap": tap.name,
             "pooling": options.pooling.to_string(),
         });
+        let size = run.info().image_size;
+        let load = LoadOptions {
+            size: Some(size),
+            ..config.load_options(&options.framing, options.workers)
+        };
+        let source = aet_data::open(&aet_learn::data::location(&config), split)?;
         Ok(Self {
-            source: aet_data::open(&aet_learn::data::location(&config), split)?,
-            size: run.info().image_size,
-            data: config,
+            skips: Arc::new(SkipLog::new(load.on_error, source.len())),
+            source,
+            size,
+            load,
             encoder,
             tap,
             options,
@@ -175,31 +182,13 @@ impl Embedding {
         format!("{} images {}..{}", self.origin, range.start, range.end)
     }
 
-    /// The images of `range` that can be used, if there are any, and what is wrong with the others.
+    /// The images of `range` that can be used.
     fn decode(&self, range: Range<usize>) -> Result<Decoded, DataError> {
-        let options = LoadOptions {
-            size: Some(self.size),
-            on_error: match self.data.on_error {
-                // How many are too many is counted over all ranges.
-                OnBroken::Skip => OnError::Skip { most: 1.0 },
-                OnBroken::Fail => OnError::Fail,
-            },
-            ..(self.data).load_options(&self.options.framing, self.options.workers)
-        };
         let source = self.source.as_ref();
-        match ImageSet::load_range(source, range.clone(), &options, &|_, _| ()) {
-            Ok(images) => Ok(Decoded {
-                skipped: images.skips().list(),
-                read: range.len(),
-                images: Some(images),
-            }),
-            Err(DataError::NothingLeft { skipped }) => Ok(Decoded {
-                skipped,
-                read: range.len(),
-                images: None,
-            }),
-            Err(error) => Err(error),
-        }
+        Ok(Decoded {
+            read: range.len(),
+            images: ImageSet::load_part(source, range, &self.load, &self.skips)?,
+        })
     }
 
     /// The images of `range` in chunks that fit memory.
@@ -215,8 +204,8 @@ impl Embedding {
 
 /// Some neighbouring images.
 struct Decoded {
+    /// None where nothing can be used.
     images: Option<ImageSet>,
-    skipped: Vec<Skipped>,
     /// How many were read.
     read: usize,
 }
@@ -230,7 +219,6 @@ struct Work<'a> {
     embedded: usize,
     /// Images that were read, those that were left out among them.
     done: usize,
-    skipped: Vec<Skipped>,
     started: Instant,
 }
 
@@ -274,7 +262,6 @@ impl Work<'_> {
     ) -> anyhow::Result<Option<Decoded>> {
         let embedding = self.embedding;
         self.done += ready.read;
-        self.leave_out(ready.skipped)?;
         let Some(images) = ready.images.map(Arc::new) else {
             return Ok(next.map(|range| embedding.decode(range)).transpose()?);
         };
@@ -297,24 +284,10 @@ impl Work<'_> {
         }
     }
 
-    /// Counts images that were left out.
-    fn leave_out(&mut self, skipped: Vec<Skipped>) -> anyhow::Result<()> {
-        self.skipped.extend(skipped);
-        let (count, total) = (self.skipped.len(), self.embedding.source.len());
-        let most = self.embedding.data.most_skipped;
-        if let (true, Some(last)) = (count as f64 > most * total as f64, self.skipped.last()) {
-            bail!(
-                "{count} of {total} images cannot be used, and no more than a share of {most} may be left \
-                 out (data.most_skipped of the run); the last one: {}",
-                last.error
-            );
-        }
-        Ok(())
-    }
-
     fn show(self, out: &Path, json: bool) -> anyhow::Result<()> {
-        let (rows, dim) = (self.embedding.source.len() - self.skipped.len(), self.dim);
-        note_skipped(&self.skipped);
+        let skipped = self.embedding.skips.list();
+        let (rows, dim) = (self.embedding.source.len() - skipped.len(), self.dim);
+        note_skipped(&skipped);
         if !json {
             let out = out.display();
             return print(&format!("{out}  {rows} rows of {dim} numbers"));
@@ -325,7 +298,7 @@ impl Work<'_> {
             "rows": rows,
             "dimension": dim,
             "embedded": self.embedded,
-            "skipped": self.skipped,
+            "skipped": skipped,
             "seconds": seconds,
             "images_per_second": self.embedded as f64 / seconds,
             "peak_memory_mib": crate::memory::peak_mib(),
