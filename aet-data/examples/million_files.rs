@@ -5,6 +5,8 @@
 //! took, the seconds for 1,000 of them to be read in random order, and the most memory in use
 //! (Linux). `AET_CACHE_DIR` says where the listing is kept; set to nothing, it is not.
 
+mod support;
+
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -14,6 +16,7 @@ use aet_data::random::{Purpose, generator, permutation};
 use aet_data::source::folder::FolderSource;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
+use support::peak_mib;
 
 const SIDE: u32 = 8;
 const READ: usize = 1_000;
@@ -76,12 +79,4 @@ fn open(folder: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
         labels.len(),
     );
     Ok(())
-}
-
-/// The most memory that the process had in use, in MiB; 0 where the system does not tell.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0_u64).div_ceil(1024)
 }

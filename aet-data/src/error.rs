@@ -39,7 +39,7 @@ pub enum DataError {
         hint: String,
     },
     /// The set is there, but holds no image.
-    #[error("{} holds no image", path.display())]
+    #[error("{} holds no image; fetch it again, or name what holds some", path.display())]
     Empty {
         /// File or folder.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum DataError {
         problem: String,
     },
     /// A Parquet file could not be opened or decoded.
-    #[error("{}{}: broken Parquet file", path.display(), in_group(*row_group))]
+    #[error("{}{}: broken Parquet file; fetch or copy it again", path.display(), in_group(*row_group))]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -87,7 +87,9 @@ pub enum DataError {
         problem: String,
     },
     /// An encoded image could not be decoded.
-    #[error("image {index} ({name}) cannot be decoded")]
+    #[error(
+        "image {index} ({name}) cannot be decoded; fetch or copy it again, or convert it to PNG"
+    )]
     Decode {
         /// Index in the set.
         index: usize,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aet_geometry::{RgbImage, RgbView};
 use memmap2::Mmap;
 
-use crate::decode::{DecodeOptions, decode_with};
+use crate::decode::{DecodeOptions, decode_into};
 use crate::error::DataError;
 use crate::source::Source;
 
@@ -143,7 +143,7 @@ impl Store {
             }
             Self::Streamed(Streamed { source, decode }) => {
                 let sample = source.read(row)?;
-                *buffer = decode_with(sample.payload, row, &sample.name, decode)?;
+                decode_into(sample.payload, row, &sample.name, decode, buffer)?;
                 Ok(buffer.view())
             }
         }

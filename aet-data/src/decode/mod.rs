@@ -78,12 +78,33 @@ pub fn decode_with(
     name: &str,
     options: &DecodeOptions,
 ) -> Result<RgbImage, DataError> {
+    let mut image = RgbImage::filled(0, 0, [0; 3]);
+    decode_into(payload, index, name, options, &mut image)?;
+    Ok(image)
+}
+
+/// As [`decode_with`], into an image whose memory is used again where it can be; it is of no use after
+/// an error.
+///
+/// # Errors
+/// As [`decode_with`].
+pub fn decode_into(
+    payload: Payload,
+    index: usize,
+    name: &str,
+    options: &DecodeOptions,
+    image: &mut RgbImage,
+) -> Result<(), DataError> {
     let encoded = match payload {
-        Payload::Pixels(image) => return Ok(image),
+        Payload::Pixels(pixels) => {
+            *image = pixels;
+            return Ok(());
+        }
         Payload::Encoded(encoded) => encoded,
     };
     let name = || name.to_owned();
-    pixels_of(&encoded, options).map_err(|problem| match problem {
+    let spare = std::mem::replace(image, RgbImage::filled(0, 0, [0; 3])).into_pixels();
+    *image = pixels_of(&encoded, options, spare).map_err(|problem| match problem {
         Problem::Codec(source) => DataError::Decode {
             index,
             name: name(),
@@ -94,12 +115,14 @@ pub fn decode_with(
             name: name(),
             problem,
         },
-    })
+    })?;
+    Ok(())
 }
 
-fn pixels_of(encoded: &[u8], options: &DecodeOptions) -> Result<RgbImage, Problem> {
+/// The pixels, in the memory of `spare` if they are a photograph's.
+fn pixels_of(encoded: &[u8], options: &DecodeOptions, spare: Vec<u8>) -> Result<RgbImage, Problem> {
     match Kind::of(encoded) {
-        Kind::Jpeg => jpeg::decode(encoded, options),
+        Kind::Jpeg => jpeg::decode(encoded, options, spare),
         Kind::Coded(format) => codecs::decode(encoded, format, options),
         Kind::Other(problem) => Err(Problem::Seen(problem)),
     }

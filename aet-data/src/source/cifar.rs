@@ -6,7 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
-use super::{Payload, RawSample, Source, Split, check_index, listed_classes, no_split};
+use super::positioned::PositionedFile;
+use super::{
+    Payload, RawSample, Source, Split, check_index, image_file, listed_classes, no_class, no_split,
+};
 use crate::error::DataError;
 
 /// Name of the format with 10 classes.
@@ -128,13 +131,13 @@ impl CifarSource {
     /// Reads the files at `paths`, and the class names beside the first of them.
     ///
     /// # Errors
-    /// When a file cannot be read or is no whole number of records, when there is no record in any
+    /// When a file cannot be read, has more than 1 GiB or is no whole number of records, when there is no record in any
     /// of them, or when there is a file of class names with too few in it.
     pub fn new(kind: CifarKind, paths: &[PathBuf]) -> Result<Self, DataError> {
         let mut files = Vec::with_capacity(paths.len());
         let mut len = 0;
         for path in paths {
-            let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
+            let bytes = whole_file(path)?;
             let record = kind.record_bytes();
             if bytes.len() % record != 0 {
                 let problem = format!(
@@ -199,7 +202,7 @@ impl Source for CifarSource {
         let name = format!("{}, record {number}", file.path.display());
         let Some(label) = self.kind.class_of(labels) else {
             let (label, classes) = (labels[labels.len() - 1], self.kind.classes());
-            let problem = format!("label {label} is none of the {classes}");
+            let problem = no_class(label.into(), classes);
             return Err(DataError::Image {
                 index,
                 name,
@@ -235,6 +238,17 @@ impl Source for CifarSource {
             CifarKind::Hundred => FORMAT_100,
         }
     }
+}
+
+/// The bytes of a file of records.
+fn whole_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let file = PositionedFile::open(path)?;
+    let (bytes, most) = (file.len(), image_file::MOST_BYTES);
+    if bytes > most {
+        let problem = format!("{bytes} bytes, but at most {most} are read; split it");
+        return Err(DataError::malformed(path, problem));
+    }
+    file.read(0, bytes)
 }
 
 /// The names in the text file beside `path`; where there is none, those of CIFAR-10, or numbers.

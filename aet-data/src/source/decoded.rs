@@ -29,6 +29,9 @@ pub const EXTENSION: &str = ".aetset";
 const MAGIC: [u8; 8] = *b"AETSET\x00\x01";
 /// Where pixels begin.
 const PIXELS_AT: usize = 4096;
+/// An item of more bytes is taken for damage.
+const MOST_ITEM_BYTES: usize = 1 << 30;
+const NO_PIXELS: &str = "its images have no pixels";
 /// Images that are decoded and written at a time.
 const CHUNK: usize = 1024;
 
@@ -198,6 +201,7 @@ fn parse(map: &[u8]) -> Result<Tables, String> {
     let json = map.get(header_at..).filter(|_| header_at >= PIXELS_AT);
     let json = json.ok_or_else(cut_short)?;
     let header: Header = serde_json::from_slice(json).map_err(|_| cut_short())?;
+    check_sizes(&header)?;
     let count = header.count;
     let mut reader = TableReader {
         bytes: &map[..header_at],
@@ -253,6 +257,20 @@ fn parse(map: &[u8]) -> Result<Tables, String> {
     })
 }
 
+/// Items and images have pixels, and items no more of them than there is a use for.
+fn check_sizes(header: &Header) -> Result<(), String> {
+    let [height, width] = header.size;
+    if header.count > 0 && (header.size.contains(&0) || bytes_of(header.size) > MOST_ITEM_BYTES) {
+        return Err(format!(
+            "its items are of {height}x{width} pixels (height x width), a size that no image has"
+        ));
+    }
+    match header.same {
+        Some(size) if header.count > 0 && size.contains(&0) => Err(NO_PIXELS.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Where images lie, each inside `pixel_bytes`.
 fn places_of(table: &[u8], pixel_bytes: usize) -> Result<Vec<(usize, [usize; 2])>, String> {
     let place = |entry: &[u8; 16]| {
@@ -262,11 +280,12 @@ fn places_of(table: &[u8], pixel_bytes: usize) -> Result<Vec<(usize, [usize; 2])
         let start = (u64::from(number(4)) << 32) | u64::from(number(0));
         let size = [number(8) as usize, number(12) as usize];
         let end = (start as usize).checked_add(bytes_of(size));
-        (end.is_some_and(|end| end <= pixel_bytes)).then_some((start as usize, size))
+        let inside = end.is_some_and(|end| end <= pixel_bytes);
+        (inside && !size.contains(&0)).then_some((start as usize, size))
     };
     let (entries, _) = table.as_chunks::<16>();
     let places: Option<Vec<_>> = entries.iter().map(place).collect();
-    places.ok_or_else(|| "an image lies outside its pixels".to_owned())
+    places.ok_or_else(|| "an image lies outside its pixels, or has none".to_owned())
 }
 
 /// Takes tables from a file, one after the other.

@@ -56,8 +56,9 @@ pub(super) fn problem(index: usize, path: &Path, problem: String) -> DataError {
     }
 }
 
+/// What a file is that is no regular one.
 #[cfg(unix)]
-fn kind_of(kind: FileType) -> &'static str {
+pub(super) fn kind_of(kind: FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     match kind {
         _ if kind.is_dir() => "a folder",
@@ -67,8 +68,9 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
+/// What a file is that is no regular one.
 #[cfg(not(unix))]
-fn kind_of(kind: FileType) -> &'static str {
+pub(super) fn kind_of(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else {

@@ -39,6 +39,8 @@ const HEADINGS: [&str; 8] = [
 ];
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 const NO_LABEL: u32 = u32::MAX;
+/// So much of a list is looked at before all of it is read.
+const HEAD_BYTES: u64 = 1 << 16;
 
 /// Whether a file is a list, by its name.
 pub(crate) fn is_list(path: &Path) -> bool {
@@ -164,12 +166,21 @@ fn read_text(path: &Path) -> Result<String, DataError> {
         let problem = "a list of 4 GiB or more; split it";
         return Err(DataError::malformed(path, problem));
     }
+    // Before there is memory for all of what may be no text.
+    let head = file.read(0, file.len().min(HEAD_BYTES))?;
+    if let Some(zero) = head.iter().position(|&byte| byte == 0) {
+        let number = head[..zero].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        return Err(DataError::malformed(path, no_text(number)));
+    }
     String::from_utf8(file.read(0, file.len())?).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let problem = format!("line {number}: this is no text in UTF-8");
-        DataError::malformed(path, problem)
+        DataError::malformed(path, no_text(number))
     })
+}
+
+fn no_text(line: usize) -> String {
+    format!("line {line}: this is no text in UTF-8; save the list as such")
 }
 
 /// The images of a list of less than 4 GiB.
@@ -192,7 +203,7 @@ fn lines_of(text: &str) -> Result<Vec<Line>, String> {
             continue;
         }
         if line.contains('\0') {
-            return Err(format!("line {number}: this is no text"));
+            return Err(no_text(number));
         }
         let (file, label) = path_and_label(line);
         let like = *first.get_or_insert((number, label.is_some()));

@@ -266,6 +266,10 @@ pub fn open(location: &Location, split: Split) -> Result<Box<dyn Source>, DataEr
     if metadata.is_file() {
         return open_file(path, split);
     }
+    if !metadata.is_dir() {
+        // The error that says what it is.
+        positioned::open_regular(path)?;
+    }
     let names = file_names(path)?;
     if decoded::matches(&names) {
         return decoded::open(path, split);
@@ -395,7 +399,17 @@ pub(crate) fn class_of(number: i64, classes: usize) -> Result<Option<u32>, Strin
     match u32::try_from(number) {
         Ok(label) if (label as usize) < classes => Ok(Some(label)),
         Err(_) if number == -1 => Ok(None),
-        _ => Err(format!("label {number} is none of the {classes} classes")),
+        _ => Err(no_class(number, classes)),
+    }
+}
+
+/// What is wrong with a label that stands for no class.
+pub(crate) fn no_class(number: i64, classes: usize) -> String {
+    match classes.checked_sub(1) {
+        Some(last) => {
+            format!("label {number} is none of the {classes} classes, from 0 to {last}")
+        }
+        None => format!("label {number} in a set without classes"),
     }
 }
 
@@ -407,7 +421,10 @@ pub(crate) fn listed_classes(path: &Path, count: usize) -> Result<Vec<String>, D
         .map(str::to_owned)
         .collect();
     if names.len() != count {
-        let problem = format!("{} class names, not {count}", names.len());
+        let problem = format!(
+            "{} class names, not {count}; write one a line, or remove the file",
+            names.len()
+        );
         return Err(DataError::malformed(path, problem));
     }
     Ok(names)

@@ -158,6 +158,13 @@ fn layout_of(header: &Header) -> Result<(usize, Layout), String> {
                        save numpy.ascontiguousarray of it";
         return Err(problem.to_owned());
     }
+    if header.shape.contains(&0) {
+        // The other lengths may be of any size then, as there is no byte to hold against them.
+        return match header.shape.first() {
+            Some(0) => Ok((0, Layout::grey([0, 0]))),
+            _ => Err(format!("its shape is {:?}, without pixels", header.shape)),
+        };
+    }
     let (len, layout) = match header.shape.as_slice() {
         &[len, height, width, 3] => (len, Layout::pixels([height, width])),
         &[len, 3, height, width] => (len, Layout::planes([height, width])),
@@ -171,10 +178,7 @@ fn layout_of(header: &Header) -> Result<(usize, Layout), String> {
             ));
         }
     };
-    match layout.bytes() {
-        0 if len > 0 => Err(format!("its shape is {:?}, without pixels", header.shape)),
-        _ => Ok((len, layout)),
-    }
+    Ok((len, layout))
 }
 
 /// `train_labels.npy` for `train_images.npy`, `y_train.npy` for `x_train.npy`, if it is there.
@@ -192,7 +196,10 @@ fn read_labels(path: &Path, len: usize) -> Result<Vec<i64>, DataError> {
     let file = PositionedFile::open(path)?;
     let header = Header::read(&file)?;
     if !matches!(header.shape.as_slice(), [count] | [count, 1] if *count == len) {
-        let problem = format!("its shape is {:?} for {len} images", header.shape);
+        let problem = format!(
+            "its shape is {:?} for {len} images; save one label an image",
+            header.shape
+        );
         return Err(DataError::malformed(path, problem));
     }
     let bytes = file.read(header.start, file.len() - header.start)?;

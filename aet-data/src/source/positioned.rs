@@ -4,7 +4,20 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::image_file::kind_of;
 use crate::error::DataError;
+
+/// Opens the file at `path`, links followed, which must be a regular one: a pipe or a device could
+/// keep a reader waiting for ever.
+pub(super) fn open_regular(path: &Path) -> Result<File, DataError> {
+    let metadata = std::fs::metadata(path).map_err(|error| DataError::io(path, error))?;
+    if !metadata.is_file() {
+        let kind = kind_of(metadata.file_type());
+        let problem = format!("this is no regular file, but {kind}; move it away");
+        return Err(DataError::malformed(path, problem));
+    }
+    File::open(path).map_err(|error| DataError::io(path, error))
+}
 
 /// An open file of known length. A read names its place, so that threads share one file.
 #[derive(Debug)]
@@ -18,15 +31,9 @@ pub(super) struct PositionedFile {
 }
 
 impl PositionedFile {
-    /// Opens the file at `path`, which must be a regular one: a pipe or a device could keep a
-    /// reader waiting for ever.
+    /// Opens the file at `path`, which must be a regular one ([`open_regular`]).
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let metadata = std::fs::metadata(path).map_err(|error| DataError::io(path, error))?;
-        if !metadata.is_file() {
-            return Err(DataError::malformed(path, "this is no regular file"));
-        }
-        let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-        Self::new(file, path)
+        Self::new(open_regular(path)?, path)
     }
 
     /// An open file; `path` goes into errors.

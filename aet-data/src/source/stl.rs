@@ -161,7 +161,7 @@ fn labels_beside(path: &Path, len: usize) -> Result<Option<Vec<u8>>, DataError> 
     let labels = PositionedFile::open(&file)?;
     if labels.len() != len as u64 {
         let problem = format!(
-            "{} labels, a byte each, for the {len} images of {name}",
+            "{} labels, a byte each, for the {len} images of {name}; fetch both again",
             labels.len()
         );
         return Err(DataError::malformed(&file, problem));

@@ -11,7 +11,12 @@ use crate::error::DataError;
 /// Data that unpacks to more than this many times its size (and [`FREE`] bytes) is taken for a
 /// trap: images hardly shrink at all.
 const MOST_TIMES: u64 = 100;
-const FREE: u64 = 1 << 30;
+const FREE: u64 = 1 << 26;
+
+/// How many bytes `packed` bytes may unpack to.
+pub(super) fn most_unpacked(packed: u64) -> u64 {
+    packed.saturating_mul(MOST_TIMES).saturating_add(FREE)
+}
 
 /// A reader of unpacked bytes that fails where they grow past all reason.
 pub(super) struct Unpacking<R> {
@@ -24,7 +29,7 @@ impl<R: Read> Unpacking<R> {
     pub(super) fn new(reader: R, packed: u64) -> Self {
         Self {
             reader,
-            left: packed.saturating_mul(MOST_TIMES).saturating_add(FREE),
+            left: most_unpacked(packed),
         }
     }
 }

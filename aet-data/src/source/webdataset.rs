@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use self::archive::{PackedTape, PlainTape, walk};
 use self::samples::{Grouping, Samples};
-use super::positioned::PositionedFile;
+use super::positioned::{PositionedFile, open_regular};
 use super::recent::Recent;
 use super::shards::{self, Shards, is_named_after};
 use super::unpack::{Unpacking, unpack};
@@ -211,9 +211,9 @@ fn index(path: &Path) -> Result<Samples, DataError> {
 
 /// What a compressed shard unpacks to.
 fn gunzip(path: &Path) -> Result<Unpacking<MultiGzDecoder<BufReader<File>>>, DataError> {
-    let fail = |error| DataError::io(path, error);
-    let file = File::open(path).map_err(fail)?;
-    let packed = file.metadata().map_err(fail)?.len();
+    let file = open_regular(path)?;
+    let metadata = file.metadata();
+    let packed = metadata.map_err(|error| DataError::io(path, error))?.len();
     let reader = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file));
     Ok(Unpacking::new(reader, packed))
 }

@@ -138,7 +138,7 @@ fn by_annotation(
         let Some(class) = annotations.get(&name) else {
             return Err(DataError::malformed(
                 &path(),
-                format!("not in {ANNOTATIONS}"),
+                format!("not in {ANNOTATIONS}; add a line for it, or move it away"),
             ));
         };
         label_of(class, &known, &path())
@@ -156,6 +156,9 @@ fn numbered(classes: &[String]) -> HashMap<&str, u32> {
 
 fn label_of(name: &str, known: &HashMap<&str, u32>, path: &Path) -> Result<u32, DataError> {
     known.get(name).copied().ok_or_else(|| {
-        DataError::malformed(path, format!("class {name} is not in the training split"))
+        DataError::malformed(
+            path,
+            format!("class {name} is not in the training split; add it there, or take it out here"),
+        )
     })
 }

@@ -37,14 +37,19 @@ impl Header {
         let prefix = file.read(0, 12.min(file.len()))?;
         let Some([major, _minor, length @ ..]) = prefix.strip_prefix(MAGIC) else {
             return Err(fail(
-                "this is no NumPy array: it does not start with \\x93NUMPY".into(),
+                "this is no NumPy array: it does not start with \\x93NUMPY; save it with numpy.save"
+                    .into(),
             ));
         };
         let (text_at, length) = match (major, length) {
             (1, &[low, high, ..]) => (10, u64::from(u16::from_le_bytes([low, high]))),
             (2 | 3, &[a, b, c, d]) => (12, u64::from(u32::from_le_bytes([a, b, c, d]))),
             (1..=3, _) => return Err(fail("it is cut short within its header".into())),
-            _ => return Err(fail(format!("version {major} of the format is not known"))),
+            _ => {
+                let problem =
+                    format!("version {major} of the format is not known; save it with numpy.save");
+                return Err(fail(problem));
+            }
         };
         if length > MOST_BYTES || text_at + length > file.len() {
             let problem = format!("a header of {length} bytes: it is damaged or cut short");
@@ -52,8 +57,13 @@ impl Header {
         }
         let text = file.read(text_at, length)?;
         let text = String::from_utf8_lossy(&text);
-        let header = Self::parse(&text, text_at + length)
-            .ok_or_else(|| fail(format!("a header that is not understood: {}", text.trim())))?;
+        let header = Self::parse(&text, text_at + length).ok_or_else(|| {
+            fail(format!(
+                "a header that is not understood: {}; save images as uint8 and labels as whole \
+                 numbers",
+                text.trim()
+            ))
+        })?;
         match header.bytes() {
             Some(bytes) if header.start.checked_add(bytes) == Some(file.len()) => Ok(header),
             _ => Err(fail(format!(

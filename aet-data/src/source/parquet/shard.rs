@@ -1,6 +1,5 @@
 //! One file of Parquet: its footer, and its row groups.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +10,12 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::columns::{ImageColumn, class_names, image_column, label_column};
 use super::group::Group;
 use crate::error::DataError;
+use crate::source::positioned::open_regular;
 
 /// One file.
 pub(super) struct Shard {
@@ -31,10 +32,12 @@ pub(super) struct Shard {
 
 /// Rows of a group from here on are taken for damage: a group is read as a whole.
 const MOST_ROWS: usize = 1 << 24;
+/// Groups of fewer rows are not worth a look at their columns.
+const FEW_ROWS: i64 = 1 << 16;
 
 impl Shard {
     pub(super) fn open(path: &Path, first: usize) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+        let file = open_regular(path)?;
         let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
         let metadata = guarded(load).map_err(|error| broken(path, None, error))?;
         let schema = metadata.schema();
@@ -46,11 +49,13 @@ impl Shard {
         };
         let mut group_starts = vec![0];
         let mut rows = 0;
-        for group in metadata.metadata().row_groups() {
+        for (number, group) in metadata.metadata().row_groups().iter().enumerate() {
+            check_rows(number, group).map_err(|problem| DataError::malformed(path, problem))?;
             let count = usize::try_from(group.num_rows()).ok();
             let count = count.filter(|count| *count <= MOST_ROWS);
             let after = count.and_then(|count| first.checked_add(rows)?.checked_add(count));
-            let problem = "a row group of a number of rows that no file has";
+            let problem =
+                "a row group of a number of rows that no file has; fetch or copy it again";
             rows = after.ok_or_else(|| DataError::malformed(path, problem))? - first;
             group_starts.push(rows);
         }
@@ -124,7 +129,7 @@ impl Shard {
         leaves: impl IntoIterator<Item = &'a str>,
     ) -> Result<RecordBatch, DataError> {
         let fail = |error: ParquetError| broken(&self.path, Some(number), error);
-        let file = File::open(&self.path).map_err(|error| DataError::io(&self.path, error))?;
+        let file = open_regular(&self.path)?;
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let columns = ProjectionMask::columns(builder.parquet_schema(), leaves);
@@ -141,6 +146,22 @@ impl Shard {
             }
         };
         guarded(read).map_err(fail)
+    }
+}
+
+/// Holds the rows that a large group claims against the values of its columns, before there is memory
+/// for as many.
+fn check_rows(number: usize, group: &RowGroupMetaData) -> Result<(), String> {
+    let rows = group.num_rows();
+    let short = (group.columns().iter()).find(|column| column.num_values() < rows);
+    match short {
+        Some(column) if (FEW_ROWS..=MOST_ROWS as i64).contains(&rows) => Err(format!(
+            "row group {number} is of {rows} rows, but column `{}` of {} values; fetch or copy it \
+             again",
+            column.column_path().string(),
+            column.num_values()
+        )),
+        _ => Ok(()),
     }
 }
 

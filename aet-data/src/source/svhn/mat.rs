@@ -10,7 +10,8 @@ use std::path::Path;
 use flate2::read::ZlibDecoder;
 
 use crate::error::DataError;
-use crate::source::unpack::Unpacking;
+use crate::source::positioned::open_regular;
+use crate::source::unpack::{Unpacking, most_unpacked};
 
 /// Type of data: one byte without sign.
 pub(super) const UINT8: u32 = 2;
@@ -40,13 +41,14 @@ pub(super) fn read(
     visit: &mut dyn FnMut(&Variable, &mut dyn Read) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let fail = |error| DataError::io(path, error);
-    let mut file = File::open(path).map_err(fail)?;
+    let mut file = open_regular(path)?;
     let len = file.metadata().map_err(fail)?.len();
     check_header(&mut file).map_err(|problem| DataError::malformed(path, problem))?;
     let mut at = HEADER;
     while at < len {
         let broken = |error: io::Error| {
-            let problem = format!("byte {at}: damaged or cut short: {error}");
+            let problem =
+                format!("byte {at}: damaged or cut short; fetch or copy it again: {error}");
             DataError::malformed(path, problem)
         };
         file.seek(SeekFrom::Start(at)).map_err(fail)?;
@@ -69,6 +71,15 @@ pub(super) fn read(
                 let mut array = Unpacking::new(unpacked, u64::from(bytes));
                 tag(&mut array).map_err(broken)?;
                 let (variable, small) = variable(&mut array).map_err(broken)?;
+                let most = most_unpacked(u64::from(bytes));
+                if variable.bytes > most {
+                    let (name, claimed) = (&variable.name, variable.bytes);
+                    let problem = format!(
+                        "`{name}` claims {claimed} bytes, more than the {most} that {bytes} \
+                         compressed bytes may unpack to"
+                    );
+                    return Err(broken(io::Error::other(problem)));
+                }
                 give(&variable, small, &mut array, visit)?;
             }
             _ => {}

@@ -126,7 +126,7 @@ pub(super) fn walk<T: Tape>(
                     Some(last) => format!("the last whole member is {last}"),
                     None => "no member is whole".to_owned(),
                 };
-                let problem = format!("after byte {at}: {what}; {last}");
+                let problem = format!("after byte {at}: {what}; {last}; fetch or copy it again");
                 return Err(DataError::malformed(path, problem));
             }
         }

@@ -1,0 +1,160 @@
+//! An epoch over more encoded images than fit into memory: its speed beside the decoder's alone, and the
+//! most memory in use.
+//!
+//! usage: `large_epoch generate <folder of images> <shards> <GiB>` packs copies of the images, in an order
+//! drawn at random, into WebDataset shards of 256 MiB until there are so many GiB; `large_epoch run <set>
+//! <threads>` makes the pairs of one epoch (shorter side to 256, random crop of 224x224, flip, projective
+//! transformation), shuffled. To hold it to a limit: `ulimit -v 1048576` before.
+
+mod support;
+
+use std::error::Error;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aet_data::decode::decode;
+use aet_data::random::{Purpose, below, generator};
+use aet_data::source::{Payload, RawSample};
+use aet_data::{
+    Augment, EpochPlan, ImageSet, LoadOptions, Loader, Location, Normalisation, Order,
+    PairPipeline, Share, Source, Split,
+};
+use aet_geometry::Family;
+use support::peak_mib;
+
+const SHARD_BYTES: u64 = 256 << 20;
+const BATCH_SIZE: usize = 32;
+/// Images that the decoder is timed with, by itself.
+const TIMED: usize = 1_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["generate", images, shards, gib] => generate(images, Path::new(shards), gib.parse()?),
+        ["run", set, threads] => run(set, threads.parse()?),
+        _ => Err("usage: large_epoch generate IMAGES SHARDS GIB | run SET THREADS".into()),
+    }
+}
+
+fn generate(images: &str, shards: &Path, gib: f64) -> Result<(), Box<dyn Error>> {
+    let source = aet_data::open(&images.parse()?, Split::Train)?;
+    let all: Vec<RawSample> = (0..source.len())
+        .map(|index| source.read(index))
+        .collect::<Result<_, _>>()?;
+    std::fs::create_dir_all(shards)?;
+    let mut rng = generator(1, 0, 0, Purpose::Shuffle);
+    let (mut left, mut number) = ((gib * (1_u64 << 30) as f64) as u64, 0_u64);
+    for shard in 0.. {
+        if left == 0 {
+            break;
+        }
+        let file = File::create(shards.join(format!("train-{shard:05}.tar")))?;
+        let mut archive = tar::Builder::new(BufWriter::new(file));
+        let (mut room, whole) = (SHARD_BYTES.min(left), SHARD_BYTES.min(left));
+        while room > 0 {
+            let sample = &all[below(&mut rng, all.len())];
+            let Payload::Encoded(bytes) = &sample.payload else {
+                return Err(format!("{} is not encoded", sample.name).into());
+            };
+            add(&mut archive, &format!("{number:08}.jpg"), bytes)?;
+            let label = sample.label.unwrap_or_default().to_string();
+            add(&mut archive, &format!("{number:08}.cls"), label.as_bytes())?;
+            number += 1;
+            // Two headers, the image to the next 512 bytes, and the label.
+            room = room.saturating_sub(1536 + bytes.len() as u64 / 512 * 512 + 512);
+        }
+        archive.finish()?;
+        left -= whole;
+    }
+    println!("{number} images in {}", shards.display());
+    Ok(())
+}
+
+fn add(
+    archive: &mut tar::Builder<BufWriter<File>>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), Box<dyn Error>> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, name, bytes)?;
+    Ok(())
+}
+
+fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()?;
+    let location: Location = set.parse()?;
+    let start = Instant::now();
+    let source: Arc<dyn Source> = aet_data::open(&location, Split::Train)?.into();
+    println!(
+        "{} images opened in {:.1} s",
+        source.len(),
+        start.elapsed().as_secs_f64()
+    );
+    let alone = decoder_alone(source.as_ref())?;
+    let options = LoadOptions {
+        size: Some([224, 224]),
+        ..LoadOptions::default()
+    };
+    let set = Arc::new(ImageSet::stream(source, &options)?);
+    let pairs = Arc::new(PairPipeline {
+        augment: Augment {
+            resize: Some(256),
+            horizontal_flip: true,
+            ..Augment::none()
+        },
+        family: Family::default_of("projective")?,
+        border: [128; 3].into(),
+        normalisation: Normalisation::default(),
+    });
+    let plan = EpochPlan {
+        seed: 1,
+        epoch: 0,
+        batch_size: BATCH_SIZE,
+        order: Order::Shuffled,
+        drop_last: false,
+        first_step: 0,
+        share: Share::WHOLE,
+    };
+    let start = Instant::now();
+    let batches = Loader::epoch(set, pairs, plan, threads)?;
+    let recycler = batches.recycler();
+    let mut made = 0;
+    for batch in batches {
+        let batch = batch?;
+        made += batch.len();
+        recycler.recycle(black_box(batch));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{made} pairs in {seconds:.1} s, {:.0} a second with {threads} threads; the decoder alone {:.0} a \
+         second with one; at most {} MiB",
+        made as f64 / seconds,
+        alone,
+        peak_mib(),
+    );
+    Ok(())
+}
+
+/// Images a second that are decoded from memory, on this thread.
+fn decoder_alone(source: &dyn Source) -> Result<f64, Box<dyn Error>> {
+    let mut rng = generator(2, 0, 0, Purpose::Shuffle);
+    let (mut seconds, mut decoded) = (0.0, 0);
+    for _ in 0..TIMED.min(source.len()) {
+        let index = below(&mut rng, source.len());
+        let RawSample { name, payload, .. } = source.read(index)?;
+        let start = Instant::now();
+        black_box(decode(payload, index, &name)?);
+        seconds += start.elapsed().as_secs_f64();
+        decoded += 1;
+    }
+    Ok(f64::from(decoded) / seconds)
+}
