@@ -27,9 +27,9 @@ pub mod window;
 pub use border::Border;
 pub use colour_map::ColourMap;
 pub use family::{
-    Affine, Blur, Colour, Compose, Dihedral, Elastic, Euclidean, Family, FamilyError, LocalShuffle,
-    Projective, Rotation, Sampled, Scaling, Shear, Similarity, Texture, ThinPlate,
-    TransformationFamily, Translation,
+    Affine, Blur, Colour, Compose, Convolution, Dihedral, Elastic, Euclidean, Family, FamilyError,
+    KernelBasis, LocalShuffle, Projective, Rotation, Sampled, Scaling, Shear, Similarity, Texture,
+    ThinPlate, TransformationFamily, Translation,
 };
 pub use field::Field;
 pub use filter::Filter;

@@ -30,7 +30,7 @@ pub mod shortcuts;
 pub mod state;
 pub mod statistics;
 pub mod train;
-pub mod warp;
+pub mod transform;
 
 pub use aet_kernels::{peak, simd};
 pub use burn::tensor::Device;

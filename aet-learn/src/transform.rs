@@ -1,4 +1,4 @@
-//! Warping of batches on the device, differentiable in the transformation: for losses that compare
+//! Transforming of batches on the device, differentiable in the transformation: for losses that compare
 //! the image of an estimated transformation with that of the true one (AET, section 3.4: the
 //! expected distance of non-parametric transformations).
 //!
@@ -6,22 +6,25 @@
 //! outside, that one ends at the border of the image sharply, this one within half a pixel, as
 //! `grid_sample` with zeros outside does, so that a border that moves has a gradient.
 
-use aet_geometry::{Family, SplineBasis, TransformationFamily};
+use aet_geometry::{Family, KernelBasis, SplineBasis, TransformationFamily};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::border::Outside;
 use crate::matrix::{Column, HORIZON, pixel_matrix};
 
-/// Images `[batch, channels, height, width]` warped by the transformations that normalised targets
-/// `[batch, target length]` stand for, bilinearly; `outside` is what they read from outside, of three
-/// channels if it is a colour. Gradients flow to images and targets.
-pub fn warp_batch(
+/// Images `[batch, channels, height, width]` changed by the transformations that normalised targets
+/// `[batch, target length]` stand for, bilinearly; `outside` is what warps read from outside, of
+/// three channels if it is a colour. Gradients flow to images and targets.
+pub fn transform_batch(
     family: &Family,
     images: Tensor<4>,
     target: Tensor<2>,
     outside: Outside,
 ) -> Tensor<4> {
+    if let Some(basis) = family.convolution() {
+        return convolve(basis, images, target);
+    }
     let [_, _, height, width] = images.dims();
     let grid = sampling_grid(family, target, [height, width]);
     let options = GridSampleOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
@@ -40,6 +43,28 @@ pub fn warp_batch(
     }
 }
 
+/// Images each convolved with a kernel of its own, which `target`, `[batch, side * side]`, gives; the
+/// border is repeated outwards. Weights sum to 1, so that it is the same for normalised pixels.
+fn convolve(basis: KernelBasis, images: Tensor<4>, target: Tensor<2>) -> Tensor<4> {
+    let [batch, _, height, width] = images.dims();
+    let side = basis.side_px;
+    let reach = side as i64 / 2;
+    let clamped = |length: usize| {
+        let places = -reach..length as i64 + reach;
+        Tensor::<1, Int>::arange(places, &images.device()).clamp(0, length as i64 - 1)
+    };
+    let (rows, columns) = (clamped(height), clamped(width));
+    let padded = images.clone().select(2, rows).select(3, columns);
+    let noise = (target.clone() - target.mean_dim(1)) * basis.scale;
+    let weighted = (0..side * side).map(|place| {
+        let (row, column) = (place / side, place % side);
+        let seen = padded.clone();
+        let seen = seen.narrow(2, row, height).narrow(3, column, width);
+        seen * noise.clone().narrow(1, place, 1).reshape([batch, 1, 1, 1])
+    });
+    weighted.fold(images.clone(), |sum, part| sum + part)
+}
+
 /// Where each pixel of the transformed image is read from, in coordinates that span [-1, 1] over
 /// the source image, `[batch, height, width, 2]` with x first.
 fn sampling_grid(family: &Family, target: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<4> {
@@ -50,7 +75,7 @@ fn sampling_grid(family: &Family, target: Tensor<2>, [height, width]: [usize; 2]
     }
     let matrix = pixel_matrix(family, target, [height, width]);
     let centres = |side: usize| {
-        Tensor::<1, burn::tensor::Int>::arange(0..side as i64, &device)
+        Tensor::<1, Int>::arange(0..side as i64, &device)
             .float()
             .add_scalar(0.5)
     };
@@ -128,23 +153,28 @@ mod tests {
         Tensor::from_data(TensorData::new(target.to_vec(), [1, target.len()]), device)
     }
 
-    fn moving() -> impl Iterator<Item = Family> {
+    fn differentiable() -> impl Iterator<Item = Family> {
         let kinds = Family::KINDS.iter();
         kinds
             .map(|(kind, _)| Family::default_of(kind).unwrap())
-            .filter(|family| !family.changes_values() && family.surrogate().is_none())
+            .filter(|family| family.is_differentiable())
     }
 
     #[test]
     fn the_device_warps_as_the_host_does_but_at_the_border() {
         let device = Device::flex();
         let image = smooth();
-        for family in moving() {
+        for family in differentiable() {
             let mut rng = generator(6, 0, 2, Purpose::Transform);
             let sampled = family.sample(&mut rng, SIZE[0], SIZE[1]);
             let fill = Outside::Fill([128.0 / 255.0; 3]);
             let target = targets(&sampled.target, &device);
-            let found = host_values(warp_batch(&family, tensor(&image, &device), target, fill));
+            let found = host_values(transform_batch(
+                &family,
+                tensor(&image, &device),
+                target,
+                fill,
+            ));
             let host = sampled.transformation.apply(image.view(), [128; 3]);
             let expected = host_values(tensor(&host, &device));
             let off = found
@@ -179,7 +209,7 @@ mod tests {
             assert!(inside.contains(&false), "{}", family.name());
             let target = targets(&sampled.target, &device);
             let images = tensor(&image, &device);
-            let found = host_values(warp_batch(family, images, target, Outside::Reflect));
+            let found = host_values(transform_batch(family, images, target, Outside::Reflect));
             let host = (sampled.transformation).apply(image.view(), aet_geometry::Border::Reflect);
             for (found, expected) in found.iter().zip(host_values(tensor(&host, &device))) {
                 let off = (found - expected).abs();
@@ -194,16 +224,16 @@ mod tests {
         let image = tensor(&smooth(), &device);
         let weights = (image.clone() * 7.0).sin();
         let value = |family: &Family, target: &[f32], outside: Outside| -> f64 {
-            let warped = warp_batch(family, image.clone(), targets(target, &device), outside);
+            let warped = transform_batch(family, image.clone(), targets(target, &device), outside);
             let sum = host_values((warped * weights.clone()).reshape([-1]));
             sum.iter().map(|v| f64::from(*v)).sum()
         };
         let outsides = [Outside::Fill([0.5; 3]), Outside::Reflect];
-        for (family, outside) in moving().flat_map(|f| outsides.map(|o| (f.clone(), o))) {
+        for (family, outside) in differentiable().flat_map(|f| outsides.map(|o| (f.clone(), o))) {
             let mut rng = generator(8, 0, 3, Purpose::Transform);
             let target = family.sample(&mut rng, SIZE[0], SIZE[1]).target;
             let leaf = targets(&target, &device).require_grad();
-            let warped = warp_batch(&family, image.clone(), leaf.clone(), outside);
+            let warped = transform_batch(&family, image.clone(), leaf.clone(), outside);
             let gradients = (warped * weights.clone()).sum().backward();
             let found = host_values(leaf.grad(&gradients).unwrap());
             let step = 2e-3;

@@ -20,7 +20,7 @@ use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{
     NamedTensors, host_values, named_tensors, read_safetensors, to_safetensors, with_named_tensors,
 };
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use tempfile::TempDir;
 
@@ -161,9 +161,10 @@ fn thirty_two_images_are_learnt_by_every_objective() {
         };
         // Of the distance of images a part is left where they were interpolated, or a surrogate is
         // not what was done.
-        let enough = match text.contains("image") || text.contains("elastic") {
-            true => 0.8,
-            false => 0.6,
+        let enough = match text {
+            _ if text.contains("elastic") => 0.85,
+            _ if text.contains("image") => 0.8,
+            _ => 0.6,
         };
         while losses.len() < 150
             && losses
@@ -210,6 +211,46 @@ fn every_weight_of_every_objective_gets_a_finite_gradient() {
 }
 
 #[test]
+fn decoders_that_compare_images_begin_near_the_identity_and_stay_within_bounds() {
+    let device = Device::flex();
+    let surrogate = |kind: &str, surrogate: &str| {
+        format!("transformation={{kind = \"{kind}\", surrogate = {{kind = \"{surrogate}\"}}}}")
+    };
+    for transformation in [
+        "transformation.kind=projective".to_owned(),
+        "transformation.kind=affine".to_owned(),
+        "transformation.kind=convolution".to_owned(),
+        surrogate("elastic", "thin-plate"),
+        surrogate("local-shuffle", "projective"),
+        surrogate("texture", "convolution"),
+    ] {
+        let experiment = config(&["objective.loss=image", &transformation]);
+        let experiment = experiment.resolve().unwrap();
+        let mut model = fresh_model(&experiment, [32, 32], &device).unwrap();
+        let batch = batch(&experiment, 32, &device);
+        let (_, parts) = figures(&model, &batch);
+        let ratio = |parts: &[(&str, f64)]| {
+            let named = parts.iter().find(|(name, _)| *name == "image_ratio");
+            named.unwrap().1
+        };
+        // A hundredth of the weights that a decoder begins with moves the estimate a little.
+        let begun = ratio(&parts);
+        assert!((0.9..1.1).contains(&begun), "{transformation}: {begun}");
+        let Objective::Aet(aet) = &mut model.objective else {
+            panic!("the objective is aet");
+        };
+        aet.weight = Param::from_tensor(aet.weight.val() * 1e6);
+        let far = host_values(model.objective.predict(&model.encoder, &batch));
+        assert!(
+            far.iter().all(|value| value.abs() <= 3.0),
+            "{transformation}"
+        );
+        let (_, parts) = figures(&model, &batch);
+        assert!(ratio(&parts).is_finite(), "{transformation}");
+    }
+}
+
+#[test]
 fn gradients_of_every_decoder_are_the_slopes_of_its_loss() {
     let device = Device::flex().autodiff();
     let still = SgdConfig {
@@ -221,7 +262,18 @@ fn gradients_of_every_decoder_are_the_slopes_of_its_loss() {
         let experiment = experiment(text);
         let batch = batch(&experiment, 16, &device);
         let model = fresh_model(&experiment, [32, 32], &device).unwrap();
-        let (weights, fresh) = (named_tensors(&model), model.clone());
+        let mut weights = named_tensors(&model);
+        // Interpolation has kinks in the centres of pixels, where the identity reads.
+        if text.contains("image") || text.contains("elastic") {
+            let biases = weights
+                .iter_mut()
+                .filter(|(name, _)| name.starts_with("objective.") && name.ends_with("bias"));
+            for (at, value) in biases.flat_map(|(_, tensor)| tensor.values.iter_mut().enumerate()) {
+                *value += 0.03 + 0.01 * (at % 5) as f32;
+            }
+        }
+        let model = with_named_tensors(model, &weights).unwrap();
+        let fresh = model.clone();
         let loss_of = |weights: &NamedTensors| {
             let model = fresh_model(&experiment, [32, 32], &device).unwrap();
             let model = with_named_tensors(model, weights).unwrap();

@@ -20,7 +20,7 @@ pub struct Elastic {
     pub strength: f64,
     /// Standard deviation of the Gaussian, as a fraction of the shorter side: 0.12.
     pub smoothness: f64,
-    /// The family whose parameters the decoder answers with: projective.
+    /// The family whose parameters the decoder answers with: thin-plate.
     pub surrogate: Box<Family>,
 }
 
@@ -29,7 +29,7 @@ impl Default for Elastic {
         Self {
             strength: 0.06,
             smoothness: 0.12,
-            surrogate: surrogate::projective(),
+            surrogate: surrogate::thin_plate(),
         }
     }
 }

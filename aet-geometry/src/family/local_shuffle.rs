@@ -16,7 +16,7 @@ pub(super) const NAME: &str = "local-shuffle";
 pub struct LocalShuffle {
     /// Side of a window, in pixels: 3.
     pub window_px: usize,
-    /// The family whose parameters the decoder answers with: projective.
+    /// The family whose parameters the decoder answers with: convolution.
     pub surrogate: Box<Family>,
 }
 
@@ -24,7 +24,7 @@ impl Default for LocalShuffle {
     fn default() -> Self {
         Self {
             window_px: 3,
-            surrogate: surrogate::projective(),
+            surrogate: surrogate::convolution(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod blur;
 mod check;
 mod colour;
 mod compose;
+mod convolution;
 mod dihedral;
 mod draw;
 mod elastic;
@@ -39,6 +40,7 @@ pub use affine::Affine;
 pub use blur::Blur;
 pub use colour::Colour;
 pub use compose::Compose;
+pub use convolution::{Convolution, KernelBasis};
 pub use dihedral::Dihedral;
 pub use elastic::Elastic;
 pub use euclidean::Euclidean;
@@ -163,6 +165,11 @@ pub trait TransformationFamily {
         None
     }
 
+    /// The kernel that a target gives the weights of; none for other families.
+    fn convolution(&self) -> Option<KernelBasis> {
+        None
+    }
+
     /// The family whose parameters a decoder answers with in place of its own; some where
     /// transformations have no parameters, and a target no components.
     fn surrogate(&self) -> Option<&Family> {
@@ -172,6 +179,13 @@ pub trait TransformationFamily {
     /// Whether its transformations change values other than by moving them.
     fn changes_values(&self) -> bool {
         !self.moves()
+    }
+
+    /// Whether gradients can flow through what it does to an image into its target: it moves points and
+    /// changes no values, or is a convolution.
+    fn is_differentiable(&self) -> bool {
+        let moves_alone = self.surrogate().is_none() && !self.changes_values();
+        moves_alone || self.convolution().is_some()
     }
 
     /// Draws a transformation for an image of `height` x `width` pixels.
@@ -275,6 +289,8 @@ pub enum Family {
     Colour(Colour),
     /// See [`Blur`].
     Blur(Blur),
+    /// See [`Convolution`].
+    Convolution(Convolution),
     /// See [`Compose`].
     Compose(Compose),
     /// See [`ThinPlate`].
@@ -302,6 +318,7 @@ macro_rules! of_family {
             Family::Dihedral($inner) => $call,
             Family::Colour($inner) => $call,
             Family::Blur($inner) => $call,
+            Family::Convolution($inner) => $call,
             Family::Compose($inner) => $call,
             Family::ThinPlate($inner) => $call,
             Family::Elastic($inner) => $call,
@@ -338,6 +355,10 @@ impl Family {
         (colour::NAME, "hue, saturation, contrast and brightness"),
         (blur::NAME, "Gaussian blur"),
         (
+            convolution::NAME,
+            "a random kernel; the target is its weights",
+        ),
+        (
             compose::NAME,
             "one family after the other; the target is theirs side by side",
         ),
@@ -353,7 +374,7 @@ impl Family {
             local_shuffle::NAME,
             "pixels change places within small windows, without parameters",
         ),
-        (texture::NAME, "a random filter, without parameters"),
+        (texture::NAME, "a random kernel, without parameters"),
     ];
 
     /// The family of this name with its default ranges.
@@ -373,6 +394,7 @@ impl Family {
             dihedral::NAME => Ok(Self::Dihedral(Dihedral::default())),
             colour::NAME => Ok(Self::Colour(Colour::default())),
             blur::NAME => Ok(Self::Blur(Blur::default())),
+            convolution::NAME => Ok(Self::Convolution(Convolution::default())),
             compose::NAME => Ok(Self::Compose(Compose::default())),
             thin_plate::NAME => Ok(Self::ThinPlate(ThinPlate::default())),
             elastic::NAME => Ok(Self::Elastic(Elastic::default())),
@@ -442,6 +464,10 @@ impl TransformationFamily for Family {
 
     fn spline(&self, size: [usize; 2]) -> Option<(Arc<SplineBasis>, f64)> {
         of_family!(self, family => family.spline(size))
+    }
+
+    fn convolution(&self) -> Option<KernelBasis> {
+        of_family!(self, family => family.convolution())
     }
 
     fn surrogate(&self) -> Option<&Family> {

@@ -51,6 +51,8 @@ pub struct Projective {
     /// Largest move of a corner along an axis, as a fraction of that side of the image, rounded to
     /// whole pixels: 0.125, which is 4 of 32 and 28 of 224.
     pub corner_shift: f64,
+    /// Whether it is also turned by 0 to 3 quarter turns: true.
+    pub quarter_turns: bool,
     /// Mean of each coefficient; by default that of 32 px rescaled to the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_mean: Option<[f64; 8]>,
@@ -64,6 +66,7 @@ impl Default for Projective {
         Self {
             scale: [0.8, 1.2],
             corner_shift: 0.125,
+            quarter_turns: true,
             target_mean: None,
             target_std: None,
         }
@@ -97,7 +100,10 @@ impl Projective {
     /// One draw of the numbers that say where the corners go.
     fn corners<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Corners {
         let scale = draw::uniform(rng, self.scale[0], self.scale[1]);
-        let turns = draw::index(rng, 4) as usize;
+        let turns = match self.quarter_turns {
+            true => draw::index(rng, 4) as usize,
+            false => 0,
+        };
         let most_px = [width, height].map(|side| (self.corner_shift * side as f64).round() as u32);
         let shifts_px = std::array::from_fn(|_| most_px.map(|most| draw::whole(rng, most)));
         Corners {
@@ -314,6 +320,17 @@ mod tests {
             turns.iter().all(|count| (195..305).contains(count)),
             "{turns:?}"
         );
+    }
+
+    #[test]
+    fn quarter_turns_can_be_left_out() {
+        let family = Projective {
+            quarter_turns: false,
+            ..Projective::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let turns = (0..200).map(|_| family.corners(&mut rng, 32, 32).turns);
+        assert_eq!(turns.max(), Some(0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::distance::Distance;
-use super::siamese::{linear_layer, siamese_features};
+use super::siamese::{End, layer_near, linear_layer, siamese_features};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
@@ -19,7 +19,12 @@ use crate::border::Framing;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
 use crate::matrix::{corner_error_px, corner_positions_px, normalised_matrix_entries};
-use crate::warp::warp_batch;
+use crate::transform::transform_batch;
+
+/// The farthest a component of a normalised target is answered with, in deviations, where images are
+/// compared: a map that takes every point out of the image, whose copy is one colour, is nearer to
+/// most transformed images than a wrong map, and nothing leads back from it.
+const FARTHEST: f64 = 3.0;
 
 /// How the decoder's answer is held against the transformation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +97,7 @@ impl AetConfig {
                 Loss::Matrix | Loss::Corners => (!family.is_homography()
                     || family.changes_values())
                 .then_some("\"parameters\" for a family that is not a homography"),
-                Loss::Image => (!family.moves() || family.changes_values())
+                Loss::Image => (!family.is_differentiable())
                     .then_some("\"parameters\" for a family that changes values"),
             }
         };
@@ -197,6 +202,12 @@ impl Decoder for Aet {
     }
 }
 
+/// `[batch, channels, height, width]` images, each with its mean in every place.
+fn one_colour(images: &Tensor<4>) -> Tensor<4> {
+    let mean = images.clone().mean_dim(2).mean_dim(3);
+    mean.expand(images.dims())
+}
+
 /// The siamese decoder and its loss.
 #[derive(Module, Debug)]
 pub struct Aet {
@@ -208,6 +219,8 @@ pub struct Aet {
     config: AetConfig,
     #[module(skip)]
     loss: Loss,
+    #[module(skip)]
+    end: End,
     /// The family whose parameters are answered with.
     #[module(skip)]
     family: Family,
@@ -221,7 +234,9 @@ pub struct Aet {
 }
 
 impl Aet {
-    /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0.
+    /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0; with
+    /// `loss = "image"`, one that answers nearly with the identity and cannot go further than
+    /// [`FARTHEST`]: from an estimate far off, images tell nothing of the way back.
     pub fn new(config: &AetConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
         Self::of_member(config, task, (seed, 0), device)
     }
@@ -235,12 +250,26 @@ impl Aet {
     ) -> Self {
         let family = task.family.answer();
         let size = [2 * task.channels, family.target_len()];
-        let (weight, bias) = linear_layer(size, seed, device);
+        let loss = config.loss_for(task.family);
+        let end = match loss {
+            _ if family.tanh_decoder() => End::Tanh(1.0),
+            Loss::Image => End::Tanh(FARTHEST),
+            Loss::Parameters | Loss::Matrix | Loss::Corners => End::Linear,
+        };
+        let identity = match loss {
+            Loss::Image => family.identity_target(task.image_size),
+            Loss::Parameters | Loss::Matrix | Loss::Corners => None,
+        };
+        let (weight, bias) = match identity {
+            Some(identity) => layer_near(&identity, end, size, seed, device),
+            None => linear_layer(size, seed, device),
+        };
         Self {
             weight,
             bias,
             config: config.clone(),
-            loss: config.loss_for(task.family),
+            loss,
+            end,
             family: family.clone(),
             has_target: task.family.surrogate().is_none(),
             image_size: task.image_size,
@@ -270,11 +299,7 @@ impl Aet {
     /// Features of both views `[batch, 2 * channels]` to the normalised target.
     pub fn decode(&self, features: Tensor<2>) -> Tensor<2> {
         let output = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
-        if self.family.tanh_decoder() {
-            output.tanh()
-        } else {
-            output
-        }
+        self.end.of(output)
     }
 
     /// The loss of a batch; see [`judge`](Self::judge).
@@ -287,7 +312,8 @@ impl Aet {
     /// - `corner_px`, how far the corners are off on average, where they move by a homography;
     /// - with `loss = "matrix"`, `matrix_mse`, the mean squared error of the matrix entries;
     /// - with `loss = "image"`, `image_ratio`: the distance over that of the identity, which is below 1
-    ///   where the estimate tells anything of the transformation.
+    ///   where the estimate tells anything of the transformation; and `colour_ratio`, that of a copy in
+    ///   one colour, the mean of the original, which is what an estimate that gives up comes to.
     pub fn judge(&self, prediction: Tensor<2>, batch: &PairBatch) -> ObjectiveOutput {
         let mut parts = Vec::new();
         if self.has_target {
@@ -323,7 +349,10 @@ impl Aet {
                 let truth = || seen(batch.transformed.clone());
                 let found = distance.between(seen(self.estimate(batch, prediction)), truth());
                 let identity = distance.between(seen(batch.original.clone()), truth());
-                parts.push(("image_ratio", found.clone().detach() / identity.detach()));
+                let flat = distance.between(seen(one_colour(&batch.original)), truth());
+                let over = |distance: Tensor<1>| distance.detach() / identity.clone().detach();
+                parts.push(("image_ratio", over(found.clone())));
+                parts.push(("colour_ratio", over(flat)));
                 found
             }
         };
@@ -334,7 +363,7 @@ impl Aet {
     /// height, width]`.
     fn estimate(&self, batch: &PairBatch, prediction: Tensor<2>) -> Tensor<4> {
         let images = batch.original.clone();
-        warp_batch(&self.family, images, prediction, self.framing.outside)
+        transform_batch(&self.family, images, prediction, self.framing.outside)
     }
 
     /// How far each corner is off along x and y, in pixels, `[batch, 8]`.

@@ -10,20 +10,73 @@ use crate::batch::PairBatch;
 /// Weight `[inputs, outputs]` from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias `[outputs]` of 0, of
 /// the decoder at a place among those of a seed.
 pub(super) fn linear_layer(
+    size: [usize; 2],
+    place: (u64, u64),
+    device: &Device,
+) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
+    layer(size, 1.0, vec![0.0; size[1]], place, device)
+}
+
+/// As [`linear_layer`], of a decoder that ends in `end` and answers nearly with `answer` to everything:
+/// a hundredth of the weights, and a bias that gives it.
+pub(super) fn layer_near(
+    answer: &[f32],
+    end: End,
+    size: [usize; 2],
+    place: (u64, u64),
+    device: &Device,
+) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
+    let bias = answer
+        .iter()
+        .map(|value| end.output_of(f64::from(*value)) as f32);
+    layer(size, 0.01, bias.collect(), place, device)
+}
+
+fn layer(
     [inputs, outputs]: [usize; 2],
+    share: f64,
+    bias: Vec<f32>,
     (seed, place): (u64, u64),
     device: &Device,
 ) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
     let mut rng = random::generator(seed, place, 1, Purpose::Init);
-    let bound = 1.0 / (inputs as f64).sqrt();
+    let bound = share / (inputs as f64).sqrt();
     let weight: Vec<f32> = (0..inputs * outputs)
         .map(|_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32)
         .collect();
     let weight = TensorData::new(weight, [inputs, outputs]);
+    let bias = TensorData::new(bias, [outputs]);
     (
         Param::from_tensor(Tensor::from_data(weight, device)),
-        Param::from_tensor(Tensor::zeros([outputs], device)),
+        Param::from_tensor(Tensor::from_data(bias, device)),
     )
+}
+
+/// What a decoder's linear layer ends in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// Nothing.
+    Linear,
+    /// `bound * tanh(output / bound)`, which lies within `-bound..bound`.
+    Tanh(f64),
+}
+
+impl End {
+    pub(super) fn of(self, output: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Linear => output,
+            Self::Tanh(1.0) => output.tanh(),
+            Self::Tanh(bound) => (output / bound).tanh() * bound,
+        }
+    }
+
+    /// The output that ends in `answer`, or near it where there is no gradient.
+    fn output_of(self, answer: f64) -> f64 {
+        match self {
+            Self::Linear => answer,
+            Self::Tanh(bound) => bound * (answer / bound).clamp(-0.95, 0.95).atanh(),
+        }
+    }
 }
 
 /// Averaged last features of the original and the transformed image, side by side, `[batch, 2 *
