@@ -3,13 +3,14 @@
 
 use std::process::{Command, ExitCode};
 
-/// The libraries and the binary, left to right: a crate may use any to its left.
-const CRATES: [&str; 5] = [
+/// The libraries, the binary and the fuzz targets, left to right: a crate may use any to its left.
+const CRATES: [&str; 6] = [
     "aet-kernels",
     "aet-geometry",
     "aet-data",
     "aet-learn",
     "aet",
+    "aet-fuzz",
 ];
 
 /// Crates that only one of ours may name, and which one.

@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: aet_fuzz::keep_quiet(), |bytes: &[u8]| {
+    aet_fuzz::run("svhn", bytes)
+});
