@@ -235,8 +235,8 @@ pub struct Aet {
 
 impl Aet {
     /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0; with
-    /// `loss = "image"`, one that answers nearly with the identity and cannot go further than
-    /// [`FARTHEST`]: from an estimate far off, images tell nothing of the way back.
+    /// `loss = "image"`, one that answers nearly with the identity and cannot go further than 3
+    /// deviations: from an estimate far off, images tell nothing of the way back.
     pub fn new(config: &AetConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
         Self::of_member(config, task, (seed, 0), device)
     }
