@@ -27,7 +27,7 @@ use crate::deconvolution::{
 use crate::error::LearnError;
 use crate::probe::Linear;
 use crate::state::{
-    host_values, named_tensors, read_description, read_safetensors, to_safetensors,
+    NamedTensors, host_values, named_tensors, read_description, read_safetensors, to_safetensors,
     with_named_tensors,
 };
 
@@ -66,6 +66,32 @@ pub struct GeneratorShape {
     pub residual: bool,
     /// Height and width of its images, in pixels.
     pub image_size: [usize; 2],
+}
+
+impl GeneratorShape {
+    /// Whether `tensors` are as large as those of the half of such a generator that makes the code.
+    /// The other half is about as large, so that no size is taken from a damaged header for which the
+    /// file does not hold the weights.
+    fn fits(&self, tensors: &NamedTensors) -> bool {
+        let has = |name: &str, shape: &[usize]| {
+            (tensors.get(name)).is_some_and(|tensor| tensor.shape == shape)
+        };
+        let sizes = halved_sizes(self.image_size, LAST_SIDE);
+        let mut input = 3;
+        for stage in 0..sizes.len() - 1 {
+            let doublings = stage.min(MOST_CHANNELS.ilog2() as usize);
+            let Some(output) = self.channels.checked_mul(1 << doublings) else {
+                return false;
+            };
+            let shape = [output, input, KERNEL_SIDE, KERNEL_SIDE];
+            if !has(&format!("halvings.{stage}.kernel"), &shape) {
+                return false;
+            }
+            input = output;
+        }
+        let [height, width] = sizes[sizes.len() - 1];
+        has("code.weight", &[input * height * width, self.code])
+    }
 }
 
 /// The images that charts are drawn around.
@@ -299,9 +325,17 @@ impl LocalGenerator {
     ) -> Result<Self, LearnError> {
         let shape = read_shape(path)?;
         let path = file_of(path);
+        let tensors = read_safetensors(&path)?;
+        if !shape.fits(&tensors) {
+            return Err(LearnError::Damaged {
+                path,
+                message: "its weights are not those of a generator of the size in its header"
+                    .into(),
+            });
+        }
         let device = device.clone().without_autodiff();
         let fresh = Self::new(shape, normalisation, 0, &device);
-        with_named_tensors(fresh, &read_safetensors(&path)?)
+        with_named_tensors(fresh, &tensors)
     }
 }
 
@@ -332,7 +366,8 @@ pub fn read_shape(path: &Path) -> Result<GeneratorShape, LearnError> {
     }
     let shape: GeneratorShape = serde_json::from_value(header["generator"].take())
         .map_err(|error| damaged(&error.to_string()))?;
-    if shape.axes == 0 || shape.code < shape.axes || shape.channels == 0 {
+    let no_pixels = shape.image_size.contains(&0);
+    if shape.axes == 0 || shape.code < shape.axes || shape.channels == 0 || no_pixels {
         return Err(damaged("the size of the generator in it cannot be"));
     }
     Ok(shape)

@@ -152,6 +152,18 @@ pub fn generator() -> Vec<Seed> {
             "channels-other",
             with("\\\"channels\\\":1", "\\\"channels\\\":3"),
         ),
+        seed(
+            "code-largest",
+            with("\\\"code\\\":3", "\\\"code\\\":18446744073709551615"),
+        ),
+        seed(
+            "channels-largest",
+            with(
+                "\\\"channels\\\":1",
+                "\\\"channels\\\":18446744073709551615",
+            ),
+        ),
+        seed("sides-largest", with("[2,3]", "[18446744073709551615,4]")),
         seed("sides-0", with("[2,3]", "[0,0]")),
         seed("sides-other", with("[2,3]", "[9,4]")),
         seed(

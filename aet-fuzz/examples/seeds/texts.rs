@@ -87,6 +87,8 @@ pub fn protocol() -> Vec<Seed> {
         seed("no-seeds", changed("seeds=[]")),
         seed("no-bound", changed("encoders=[\"supervised\"]")),
         seed("published", format!("{PROTOCOL}{figure}7.5\n")),
+        seed("published-no-number", format!("{PROTOCOL}{figure}nan\n")),
+        seed("published-without-end", format!("{PROTOCOL}{figure}-inf\n")),
         seed(
             "shared-training",
             format!("[training]\nepochs = 3\n{PROTOCOL}training = {{ rate = 0.1 }}\n"),

@@ -207,6 +207,11 @@ impl Protocol {
             let range = "without \"supervised\" where the table supervised is missing";
             return Err(ConfigError::range("encoders", range, "supervised"));
         }
+        // Records are JSON, which has no other numbers.
+        let mut errors = self.published.iter().map(|figure| figure.error);
+        if let Some(error) = errors.find(|error| !error.is_finite()) {
+            return Err(ConfigError::range("published.error", "finite", error));
+        }
         Ok(())
     }
 
@@ -386,6 +391,10 @@ mod tests {
             ("probes.1.tap=block9", "block9"),
             ("probes.7.tap=block1", "probes has 2"),
             ("training.epoch=3", "epoch"),
+            (
+                "published=[{method=\"knn\",encoder=\"AET\",source=\"none\",error=nan}]",
+                "finite",
+            ),
         ] {
             let message = parse(&[change]).map_or_else(|e| e.to_string(), |_| "taken".into());
             assert!(message.contains(expected), "{change}: {message}");
