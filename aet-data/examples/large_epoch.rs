@@ -6,7 +6,10 @@
 //! <threads>` makes the pairs of one epoch (shorter side to 256, random crop of 224x224, flip, projective
 //! transformation), shuffled. To hold it to a limit: `ulimit -v 1048576` before.
 
-mod support;
+#[path = "support/memory.rs"]
+mod memory;
+#[path = "support/pairs.rs"]
+mod pairs;
 
 use std::error::Error;
 use std::fs::File;
@@ -19,12 +22,9 @@ use std::time::Instant;
 use aet_data::decode::decode;
 use aet_data::random::{Purpose, below, generator};
 use aet_data::source::{Payload, RawSample};
-use aet_data::{
-    Augment, EpochPlan, ImageSet, LoadOptions, Loader, Location, Normalisation, Order,
-    PairPipeline, Share, Source, Split,
-};
-use aet_geometry::Family;
-use support::peak_mib;
+use aet_data::{EpochPlan, Loader, Location, Order, Share, Source, Split};
+use memory::peak_mib;
+use pairs::photographs;
 
 const SHARD_BYTES: u64 = 256 << 20;
 const BATCH_SIZE: usize = 32;
@@ -100,21 +100,7 @@ fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
         start.elapsed().as_secs_f64()
     );
     let alone = decoder_alone(source.as_ref())?;
-    let options = LoadOptions {
-        size: Some([224, 224]),
-        ..LoadOptions::default()
-    };
-    let set = Arc::new(ImageSet::stream(source, &options)?);
-    let pairs = Arc::new(PairPipeline {
-        augment: Augment {
-            resize: Some(256),
-            horizontal_flip: true,
-            ..Augment::none()
-        },
-        family: Family::default_of("projective")?,
-        border: [128; 3].into(),
-        normalisation: Normalisation::default(),
-    });
+    let (set, pairs) = photographs(source)?;
     let plan = EpochPlan {
         seed: 1,
         epoch: 0,

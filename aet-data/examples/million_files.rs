@@ -5,7 +5,8 @@
 //! took, the seconds for 1,000 of them to be read in random order, and the most memory in use
 //! (Linux). `AET_CACHE_DIR` says where the listing is kept; set to nothing, it is not.
 
-mod support;
+#[path = "support/memory.rs"]
+mod memory;
 
 use std::error::Error;
 use std::path::Path;
@@ -15,8 +16,8 @@ use aet_data::Source;
 use aet_data::random::{Purpose, generator, permutation};
 use aet_data::source::folder::FolderSource;
 use image::codecs::jpeg::JpegEncoder;
+use memory::peak_mib;
 use rayon::prelude::*;
-use support::peak_mib;
 
 const SIDE: u32 = 8;
 const READ: usize = 1_000;

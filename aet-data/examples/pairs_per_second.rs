@@ -6,6 +6,9 @@
 //! Prints what it reached, from the wall clock. With `--stages`, also what each stage of a pair costs
 //! by itself, to stderr.
 
+#[path = "support/pairs.rs"]
+mod pairs;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -14,10 +17,11 @@ use std::time::Instant;
 use aet_data::decode::decode;
 use aet_data::random::{Purpose, generator};
 use aet_data::{
-    Augment, AugmentBuffers, EpochPlan, ImageSet, LoadOptions, Loader, Location, Normalisation,
-    Order, PairPipeline, Share, Source, Split,
+    Augment, AugmentBuffers, EpochPlan, ImageSet, Loader, Location, Order, PairPipeline, Share,
+    Source, Split,
 };
-use aet_geometry::{Family, Homography, RgbImage, TransformationFamily, warp_into};
+use aet_geometry::{Homography, RgbImage, TransformationFamily, warp_into};
+use pairs::{pairs, photographs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,20 +73,12 @@ impl Work {
         })
     }
 
-    /// Pairs of 224x224, of photographs decoded one by one: shorter side to 256, crop, flip.
+    /// Pairs of photographs, decoded one by one.
     fn photos(source: Arc<dyn Source>) -> Result<Self, Box<dyn Error>> {
-        let augment = Augment {
-            resize: Some(256),
-            horizontal_flip: true,
-            ..Augment::none()
-        };
-        let options = LoadOptions {
-            size: Some([224, 224]),
-            ..LoadOptions::default()
-        };
+        let (set, pairs) = photographs(source)?;
         Ok(Self {
-            set: Arc::new(ImageSet::stream(source, &options)?),
-            pairs: pairs(augment)?,
+            set,
+            pairs,
             batch_size: 20,
         })
     }
@@ -159,15 +155,6 @@ impl Work {
         });
         Ok(())
     }
-}
-
-fn pairs(augment: Augment) -> Result<Arc<PairPipeline>, Box<dyn Error>> {
-    Ok(Arc::new(PairPipeline {
-        augment,
-        family: Family::default_of("projective")?,
-        border: [128; 3].into(),
-        normalisation: Normalisation::default(),
-    }))
 }
 
 fn time(name: &str, count: usize, stage: &mut dyn FnMut(usize)) {

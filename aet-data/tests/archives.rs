@@ -7,8 +7,10 @@ use std::path::Path;
 
 use aet_data::source::webdataset::WebDatasetSource;
 use aet_data::{Source, Split, open};
-use support::{at, failure, gzip, load, marked, open_and_load, png, sample, tar, write};
-use tar::{EntryType, Header};
+use support::{
+    at, failure, gzip, load, marked, open_and_load, png, sample, tar, tar_member, write,
+};
+use tar::EntryType;
 use tempfile::TempDir;
 
 fn member(name: &str, data: &[u8]) -> (String, Vec<u8>) {
@@ -17,19 +19,6 @@ fn member(name: &str, data: &[u8]) -> (String, Vec<u8>) {
 
 fn image(number: usize) -> Vec<u8> {
     png(&marked(5, 7, number))
-}
-
-/// One member with any header.
-fn raw_member(name: &str, size: u64, kind: EntryType, data: &[u8]) -> Vec<u8> {
-    let mut header = Header::new_gnu();
-    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-    header.set_size(size);
-    header.set_entry_type(kind);
-    header.set_cksum();
-    let mut bytes = header.as_bytes().to_vec();
-    bytes.extend(data);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
 }
 
 fn archive(members: &[Vec<u8>]) -> Vec<u8> {
@@ -102,20 +91,20 @@ fn pax_records_give_names_and_sizes() {
     let records = record("path", "long/name.of.png") + &record("size", &data.len().to_string());
     let global = record("path", "of/no.png");
     let bytes = archive(&[
-        raw_member(
+        tar_member(
             "g",
             global.len() as u64,
             EntryType::XGlobalHeader,
             global.as_bytes(),
         ),
-        raw_member(
+        tar_member(
             "x",
             records.len() as u64,
             EntryType::XHeader,
             records.as_bytes(),
         ),
-        raw_member("short.png", 0, EntryType::Regular, &data),
-        raw_member("next.png", data.len() as u64, EntryType::Regular, &data),
+        tar_member("short.png", 0, EntryType::Regular, &data),
+        tar_member("next.png", data.len() as u64, EntryType::Regular, &data),
     ]);
     write(&path, &bytes);
     let source = open(&at(&path), Split::Train).unwrap();
@@ -182,16 +171,16 @@ fn what_is_no_regular_file_is_passed_over() {
     ];
     let mut members: Vec<Vec<u8>> = (kinds.into_iter().enumerate())
         // Some writers note a size, but there is no data.
-        .map(|(at, kind)| raw_member(&format!("{at}.png"), 700, kind, &[]))
+        .map(|(at, kind)| tar_member(&format!("{at}.png"), 700, kind, &[]))
         .collect();
-    members.push(raw_member("sparse.png", size, EntryType::GNUSparse, &data));
-    members.push(raw_member(
+    members.push(tar_member("sparse.png", size, EntryType::GNUSparse, &data));
+    members.push(tar_member(
         "/etc/passwd.png",
         size,
         EntryType::Regular,
         &data,
     ));
-    members.push(raw_member("../../up.png", size, EntryType::Regular, &data));
+    members.push(tar_member("../../up.png", size, EntryType::Regular, &data));
     write(&path, &archive(&members));
     let set = open_and_load(&path, Split::Train).unwrap();
     assert_eq!(set.len(), 2);
@@ -203,9 +192,9 @@ fn what_is_no_regular_file_is_passed_over() {
 #[test]
 fn sizes_and_checksums_that_lie_are_errors_that_name_the_place() {
     let folder = TempDir::new().unwrap();
-    let whole = raw_member("whole.png", 3, EntryType::Regular, b"abc");
+    let whole = tar_member("whole.png", 3, EntryType::Regular, b"abc");
     for size in [2_000, 1 << 40, u64::MAX >> 1, u64::MAX] {
-        let lies = raw_member("lies.png", size, EntryType::Regular, b"abc");
+        let lies = tar_member("lies.png", size, EntryType::Regular, b"abc");
         let message = message_of(folder.path(), &archive(&[whole.clone(), lies]));
         assert!(message.contains("after byte 1024"), "{message}");
         assert!(
@@ -214,12 +203,12 @@ fn sizes_and_checksums_that_lie_are_errors_that_name_the_place() {
         );
     }
     for kind in [EntryType::GNULongName, EntryType::XHeader] {
-        let name = raw_member("name", 1 << 30, kind, b"abc");
+        let name = tar_member("name", 1 << 30, kind, b"abc");
         let message = message_of(folder.path(), &archive(&[name]));
         assert!(message.contains("a name of 1073741824 bytes"), "{message}");
     }
     let records = b"18 size=no number\n";
-    let pax = raw_member("x", records.len() as u64, EntryType::XHeader, records);
+    let pax = tar_member("x", records.len() as u64, EntryType::XHeader, records);
     let message = message_of(folder.path(), &archive(&[pax, whole.clone()]));
     assert!(message.contains("PAX size"), "{message}");
     let mut damaged = archive(&[whole.clone(), whole.clone()]);
@@ -321,7 +310,7 @@ fn a_small_archive_that_unpacks_without_end_is_refused() {
     let path = folder.path().join("bomb.tgz");
     // One member of 3 GiB of zeros, which gzip makes a thousand times smaller; a file may be of
     // several parts.
-    let header = raw_member("zeros.png", 3 << 30, EntryType::Regular, &[]);
+    let header = tar_member("zeros.png", 3 << 30, EntryType::Regular, &[]);
     let zeros = gzip(&vec![0; 1 << 20]);
     let parts = [gzip(&header), zeros.repeat(3 << 10)];
     write(&path, &parts.concat());

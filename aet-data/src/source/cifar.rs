@@ -131,8 +131,8 @@ impl CifarSource {
     /// Reads the files at `paths`, and the class names beside the first of them.
     ///
     /// # Errors
-    /// When a file cannot be read, has more than 1 GiB or is no whole number of records, when there is no record in any
-    /// of them, or when there is a file of class names with too few in it.
+    /// When a file cannot be read, has more than 1 GiB or is no whole number of records, when there
+    /// is no record in any of them, or when there is a file of class names with too few in it.
     pub fn new(kind: CifarKind, paths: &[PathBuf]) -> Result<Self, DataError> {
         let mut files = Vec::with_capacity(paths.len());
         let mut len = 0;

@@ -169,14 +169,20 @@ fn read_text(path: &Path) -> Result<String, DataError> {
     // Before there is memory for all of what may be no text.
     let head = file.read(0, file.len().min(HEAD_BYTES))?;
     if let Some(zero) = head.iter().position(|&byte| byte == 0) {
-        let number = head[..zero].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        return Err(DataError::malformed(path, no_text(number)));
+        return Err(DataError::malformed(
+            path,
+            no_text(line_after(&head[..zero])),
+        ));
     }
     String::from_utf8(file.read(0, file.len())?).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        DataError::malformed(path, no_text(number))
+        DataError::malformed(path, no_text(line_after(before)))
     })
+}
+
+/// Number of the line that `before` leads up to, from 1.
+fn line_after(before: &[u8]) -> usize {
+    before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 fn no_text(line: usize) -> String {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 use super::Outcome::{Read, Refused, Skipped};
 use super::{Case, GOOD, good_image};
-use crate::support::{gzip, sample, tar, write};
+use crate::support::{gzip, sample, tar, tar_member, write};
 
 const FILE: &str = "train.tar";
 const PACKED: &str = "train.tar.gz";
@@ -33,19 +33,6 @@ fn with_blocks(blocks: &[u8]) -> Vec<u8> {
     let mut bytes = with(&[]);
     bytes.truncate(bytes.len() - 1024);
     [&bytes, blocks, &[0; 1024]].concat()
-}
-
-/// One member with any header.
-fn member(name: &str, size: u64, kind: EntryType, data: &[u8]) -> Vec<u8> {
-    let mut header = Header::new_gnu();
-    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-    header.set_size(size);
-    header.set_entry_type(kind);
-    header.set_cksum();
-    let mut bytes = header.as_bytes().to_vec();
-    bytes.extend(data);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
 }
 
 fn file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
@@ -108,7 +95,7 @@ fn damage() -> Vec<Case> {
             "tar-member-without-end",
             "a member that claims 2^60 bytes",
             ("", |folder| {
-                let lies = member("lies.png", 1 << 60, EntryType::Regular, b"abc");
+                let lies = tar_member("lies.png", 1 << 60, EntryType::Regular, b"abc");
                 file(folder, FILE, &with_blocks(&lies))
             }),
             Refused("train.tar: after byte 20480: the archive is cut short; the last whole"),
@@ -117,7 +104,7 @@ fn damage() -> Vec<Case> {
             "tar-name-without-end",
             "a name of 1 GiB",
             ("", |folder| {
-                let name = member("name", 1 << 30, EntryType::GNULongName, b"abc");
+                let name = tar_member("name", 1 << 30, EntryType::GNULongName, b"abc");
                 file(folder, FILE, &with_blocks(&name))
             }),
             Refused("train.tar: after byte 20480: …: a name of 1073741824 bytes; the last whole"),
@@ -155,7 +142,7 @@ fn damage() -> Vec<Case> {
             "gzip-without-end",
             "a compressed archive of 400 kB that unpacks to 400 MiB of zeros",
             ("", |folder| {
-                let header = member("zeros.png", 400 << 20, EntryType::Regular, &[]);
+                let header = tar_member("zeros.png", 400 << 20, EntryType::Regular, &[]);
                 let zeros = gzip(&vec![0; 1 << 20]);
                 file(folder, PACKED, &[gzip(&header), zeros.repeat(400)].concat())
             }),
@@ -175,8 +162,8 @@ fn members() -> Vec<Case> {
             ("", |folder| {
                 let data = good_image(1);
                 let size = data.len() as u64;
-                let up = member("../../up.png", size, EntryType::Regular, &data);
-                let root = member("/etc/passwd.png", size, EntryType::Regular, &data);
+                let up = tar_member("../../up.png", size, EntryType::Regular, &data);
+                let root = tar_member("/etc/passwd.png", size, EntryType::Regular, &data);
                 file(folder, FILE, &with_blocks(&[up, root].concat()))
             }),
             Read(
@@ -190,7 +177,7 @@ fn members() -> Vec<Case> {
             ("", |folder| {
                 use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
                 let kinds = [Symlink, Link, Directory, Char, Block, Fifo];
-                let blocks = kinds.map(|kind| member("odd.png", 700, kind, &[]));
+                let blocks = kinds.map(|kind| tar_member("odd.png", 700, kind, &[]));
                 file(folder, FILE, &with_blocks(&blocks.concat()))
             }),
             Read(GOOD, "what is no regular file is passed over"),
@@ -201,7 +188,7 @@ fn members() -> Vec<Case> {
             ("", |folder| {
                 let data = good_image(1);
                 let size = data.len() as u64;
-                let sparse = member("sparse.png", size, EntryType::GNUSparse, &data);
+                let sparse = tar_member("sparse.png", size, EntryType::GNUSparse, &data);
                 file(folder, FILE, &with_blocks(&sparse))
             }),
             Read(GOOD, "what is no regular file is passed over"),

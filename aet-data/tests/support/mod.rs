@@ -17,6 +17,7 @@ use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, S
 use arrow_schema::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use tar::{EntryType, Header};
 
 /// Class names of the written sets.
 pub const CLASSES: [&str; 3] = ["ant", "bee", "cat"];
@@ -225,6 +226,19 @@ pub fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
             .unwrap();
     }
     builder.into_inner().unwrap()
+}
+
+/// One member of an archive, with any header.
+pub fn tar_member(name: &str, size: u64, kind: EntryType, data: &[u8]) -> Vec<u8> {
+    let mut header = Header::new_gnu();
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_size(size);
+    header.set_entry_type(kind);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
 }
 
 /// `bytes`, compressed.

@@ -251,10 +251,9 @@ impl Aet {
         let family = task.family.answer();
         let size = [2 * task.channels, family.target_len()];
         let loss = config.loss_for(task.family);
-        let end = match loss {
-            _ if family.tanh_decoder() => End::Tanh(1.0),
-            Loss::Image => End::Tanh(FARTHEST),
-            Loss::Parameters | Loss::Matrix | Loss::Corners => End::Linear,
+        let end = match (End::of_family(family), loss) {
+            (End::Linear, Loss::Image) => End::Tanh(FARTHEST),
+            (end, _) => end,
         };
         let identity = match loss {
             Loss::Image => family.identity_target(task.image_size),
@@ -345,11 +344,12 @@ impl Aet {
             }
             Loss::Image => {
                 let distance = self.config.distance;
-                let seen = |images| self.framing.seen(images);
-                let truth = || seen(batch.transformed.clone());
-                let found = distance.between(seen(self.estimate(batch, prediction)), truth());
-                let identity = distance.between(seen(batch.original.clone()), truth());
-                let flat = distance.between(seen(one_colour(&batch.original)), truth());
+                let compared = |images| distance.compared(self.framing.seen(images));
+                let truth = compared(batch.transformed.clone());
+                let from_truth = |images| distance.between(compared(images), truth.clone());
+                let found = from_truth(self.estimate(batch, prediction));
+                let identity = from_truth(batch.original.clone());
+                let flat = from_truth(one_colour(&batch.original));
                 let over = |distance: Tensor<1>| distance.detach() / identity.clone().detach();
                 parts.push(("image_ratio", over(found.clone())));
                 parts.push(("colour_ratio", over(flat)));

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::aet::AetConfig;
-use super::siamese::{linear_layer, siamese_features};
+use super::siamese::{End, linear_layer, siamese_features};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
@@ -129,11 +129,7 @@ impl Avt {
         let features = siamese_features(encoder, &self.framing.seen_pair(batch));
         let answers = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
         let count = self.family.target_len();
-        let mean = answers.clone().narrow(1, 0, count);
-        let mean = match self.family.tanh_decoder() {
-            true => mean.tanh(),
-            false => mean,
-        };
+        let mean = End::of_family(&self.family).of(answers.clone().narrow(1, 0, count));
         let [low, high] = LOG_VARIANCE;
         // Bent to its range and not cut off at it, so that a gradient is left at its ends.
         let middle = (low + high) / 2.0;

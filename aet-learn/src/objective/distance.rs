@@ -28,16 +28,23 @@ pub enum Distance {
 }
 
 impl Distance {
-    /// The distance between `[batch, 3, height, width]` and another such, as one number.
+    /// What of images `[batch, 3, height, width]` is compared: their pixels or their features, four
+    /// dimensions with the batch first.
+    pub fn compared(self, images: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Squared | Self::Absolute => images,
+            Self::Features => {
+                let filters = filters(&images.device());
+                features(images, filters)
+            }
+        }
+    }
+
+    /// The distance between what is [`compared`](Self::compared) of two batches, as one number.
     pub fn between(self, one: Tensor<4>, other: Tensor<4>) -> Tensor<1> {
         match self {
-            Self::Squared => (one - other).square().mean(),
+            Self::Squared | Self::Features => (one - other).square().mean(),
             Self::Absolute => (one - other).abs().mean(),
-            Self::Features => {
-                let filters = filters(&one.device());
-                let features = |images| features(images, filters.clone());
-                (features(one) - features(other)).square().mean()
-            }
         }
     }
 }

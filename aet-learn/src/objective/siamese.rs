@@ -1,6 +1,7 @@
 //! What decoders of transformations share: features of both views, and a linear layer on them.
 
 use aet_data::random::{self, Purpose, unit};
+use aet_geometry::{Family, TransformationFamily};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -62,6 +63,14 @@ pub(super) enum End {
 }
 
 impl End {
+    /// What the decoder of `family` ends in.
+    pub(super) fn of_family(family: &Family) -> Self {
+        match family.tanh_decoder() {
+            true => Self::Tanh(1.0),
+            false => Self::Linear,
+        }
+    }
+
     pub(super) fn of(self, output: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Linear => output,

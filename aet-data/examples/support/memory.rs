@@ -1,4 +1,4 @@
-//! What examples that measure share.
+//! Memory in use.
 
 /// The most memory that the process had in use, in MiB; 0 where the system does not tell.
 pub fn peak_mib() -> u64 {
