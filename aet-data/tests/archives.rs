@@ -192,13 +192,13 @@ fn what_is_no_regular_file_is_passed_over() {
 #[test]
 fn sizes_and_checksums_that_lie_are_errors_that_name_the_place() {
     let folder = TempDir::new().unwrap();
-    let whole = tar_member("whole.png", 3, EntryType::Regular, b"abc");
+    let whole = tar_member("whole.txt", 3, EntryType::Regular, b"abc");
     for size in [2_000, 1 << 40, u64::MAX >> 1, u64::MAX] {
         let lies = tar_member("lies.png", size, EntryType::Regular, b"abc");
         let message = message_of(folder.path(), &archive(&[whole.clone(), lies]));
         assert!(message.contains("after byte 1024"), "{message}");
         assert!(
-            message.contains("the last whole member is whole.png"),
+            message.contains("the last whole member is whole.txt"),
             "{message}"
         );
     }
@@ -220,8 +220,29 @@ fn sizes_and_checksums_that_lie_are_errors_that_name_the_place() {
     );
 }
 
+/// Opens an archive of samples that is cut short or damaged; holds the whole images against those
+/// that were written, and gives their number and what stands for the rest.
+fn damaged(path: &Path, written: usize) -> (usize, String) {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let source = match open(&at(path), Split::Train) {
+        Ok(source) => source,
+        Err(error) => return (0, error.to_string()),
+    };
+    let whole = source.len() - 1;
+    assert!(whole <= written, "{whole} images");
+    for number in 0..whole {
+        let sample = source.read(number).unwrap();
+        assert_eq!(sample.label, Some(number as u32));
+        let decoded = aet_data::decode::decode(sample.payload, number, &sample.name).unwrap();
+        assert_eq!(decoded, marked(5, 7, number));
+    }
+    let error = source.read(whole).unwrap_err().to_string();
+    assert!(error.contains(&format!("{name}, the rest")), "{error}");
+    (whole, error)
+}
+
 #[test]
-fn an_archive_cut_anywhere_is_an_error_that_names_it() {
+fn an_archive_cut_anywhere_keeps_what_is_whole_and_names_the_rest() {
     let folder = TempDir::new().unwrap();
     let members: Vec<_> = (0..2).flat_map(sample).collect();
     let bytes = tar(&members);
@@ -232,7 +253,8 @@ fn an_archive_cut_anywhere_is_an_error_that_names_it() {
         .chain([bytes.len() - 511, bytes.len() - 1])
     {
         write(&path, &bytes[..kept]);
-        let error = open(&at(&path), Split::Train).unwrap_err().to_string();
+        let (whole, error) = damaged(&path, 2);
+        assert_eq!(whole, (kept / 2048).min(2), "{kept}: {error}");
         assert!(
             error.contains("cut.tar") && error.contains("cut short"),
             "{kept}: {error}"
@@ -242,7 +264,7 @@ fn an_archive_cut_anywhere_is_an_error_that_names_it() {
     let path = folder.path().join("cut.tgz");
     for kept in (0..packed.len()).step_by(3) {
         write(&path, &packed[..kept]);
-        let error = open(&at(&path), Split::Train).unwrap_err().to_string();
+        let (_, error) = damaged(&path, 2);
         assert!(error.contains("cut.tgz"), "{kept}: {error}");
     }
 }

@@ -9,6 +9,10 @@
 //! one of its images is first asked for, into a file without a name in the folder for temporary
 //! files, and the last few of these are kept, so a reader in random order should follow
 //! [`blocks`](Source::blocks): a block is a shard.
+//!
+//! A shard that is damaged or cut short keeps the images before the damage. One more image, which
+//! cannot be read, stands for all that came after: it is left out, counted and listed, or ends the
+//! run, as broken images do.
 
 mod archive;
 mod samples;
@@ -93,9 +97,10 @@ impl WebDatasetSource {
     /// Goes through the shards at `paths`, several at a time.
     ///
     /// # Errors
-    /// When a shard cannot be read, is no archive, is damaged or cut short (the message names the
-    /// byte and the last whole member), or when there is no image in any of them. An image whose
-    /// label cannot be used is an error when it is read.
+    /// When a shard cannot be read, is no archive, or is damaged before its first image is whole (the
+    /// message names the byte and the last whole member), or when there is no image in any of them.
+    /// An image whose label cannot be used is an error when it is read, and so is what stands for the
+    /// part of a shard behind its damage.
     pub fn new(paths: &[PathBuf]) -> Result<Self, DataError> {
         let indexed: Vec<_> = paths.par_iter().map(|path| index(path)).collect();
         let mut shards = Vec::with_capacity(paths.len());
@@ -137,7 +142,10 @@ impl WebDatasetSource {
         let path = shard.path.as_path();
         match shard.packed {
             false => self.plain.get(number, || PositionedFile::open(path)),
-            true => (self.unpacked).get(number, || unpack(&mut gunzip(path)?, path)),
+            true => (self.unpacked).get(number, || {
+                let whole = shard.samples.whole.unwrap_or(u64::MAX);
+                unpack(&mut gunzip(path)?.take(whole), path)
+            }),
         }
     }
 }
@@ -198,15 +206,15 @@ impl Source for WebDatasetSource {
 fn index(path: &Path) -> Result<Samples, DataError> {
     let mut grouping = Grouping::default();
     let mut visit = |member: &archive::Member, data: &mut dyn Read| grouping.add(member, data);
-    match is_packed(&path.to_string_lossy()) {
-        false => walk(
-            path,
-            PlainTape::new(PositionedFile::open(path)?),
-            &mut visit,
-        )?,
-        true => walk(path, PackedTape(gunzip(path)?), &mut visit)?,
-    }
-    Ok(grouping.finish())
+    let walked = match is_packed(&path.to_string_lossy()) {
+        false => walk(PlainTape::new(PositionedFile::open(path)?), &mut visit),
+        true => walk(PackedTape(gunzip(path)?), &mut visit),
+    };
+    let Err(damage) = walked else {
+        return Ok(grouping.finish());
+    };
+    let samples = grouping.finish_damaged(&damage);
+    samples.ok_or_else(|| DataError::malformed(path, damage.problem))
 }
 
 /// What a compressed shard unpacks to.

@@ -4,11 +4,9 @@
 //! its own take an archive that is cut short for a whole one and give no limit to long names.
 
 use std::io::{self, Read};
-use std::path::Path;
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use crate::error::DataError;
 use crate::source::positioned::PositionedFile;
 
 const BLOCK: u64 = 512;
@@ -96,15 +94,21 @@ pub(super) struct Member {
     pub(super) length: u64,
 }
 
+/// Where an archive cannot be followed any further.
+pub(super) struct Damage {
+    /// What lies before this byte is whole.
+    pub(super) at: u64,
+    pub(super) problem: String,
+}
+
 /// Gives every regular file of the archive on `tape` to `visit`, with a reader of its data.
 ///
 /// # Errors
-/// When the archive, which is at `path`, is damaged or cut short.
+/// When the archive is damaged or cut short; `visit` may have seen the member whose data is.
 pub(super) fn walk<T: Tape>(
-    path: &Path,
     tape: T,
     visit: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
-) -> Result<(), DataError> {
+) -> Result<(), Damage> {
     let mut walk = Walk {
         tape,
         at: 0,
@@ -127,7 +131,7 @@ pub(super) fn walk<T: Tape>(
                     None => "no member is whole".to_owned(),
                 };
                 let problem = format!("after byte {at}: {what}; {last}; fetch or copy it again");
-                return Err(DataError::malformed(path, problem));
+                return Err(Damage { at, problem });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::archive::Member;
+use super::archive::{Damage, Member};
 use crate::source::{MOST_CLASSES, class_of};
 
 const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"];
@@ -14,6 +14,9 @@ const MOST_TEXT: u64 = 64;
 /// A JSON file of more bytes is passed over.
 const MOST_JSON: u64 = 1 << 20;
 
+/// Name of what follows damage.
+const REST: &str = "the rest";
+
 /// What was found of a label; the error says what is wrong with it.
 type Label = Result<Option<u32>, String>;
 
@@ -23,8 +26,10 @@ pub(super) struct Samples {
     places: Vec<Place>,
     /// All names, one after the other.
     names: String,
-    /// What is wrong with labels.
+    /// What is wrong with images or their labels.
     problems: HashMap<usize, String>,
+    /// Bytes of the archive that can be read, where it is damaged.
+    pub(super) whole: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -64,6 +69,13 @@ impl Samples {
                 None => Ok(place.label),
             },
         }
+    }
+
+    fn pop(&mut self) {
+        self.places.pop();
+        self.problems.remove(&self.places.len());
+        self.names
+            .truncate(self.places.last().map_or(0, |place| place.name_end));
     }
 
     /// All labels; none for one that cannot be used.
@@ -123,6 +135,31 @@ impl Grouping {
             }
         }
         Ok(())
+    }
+
+    /// The images that lie before the damage, and one more in the place of all that came after,
+    /// which cannot be read. None where nothing lies before it.
+    pub(super) fn finish_damaged(mut self, damage: &Damage) -> Option<Samples> {
+        (self.images).retain(|image| image.offset.saturating_add(image.length) <= damage.at);
+        let mut samples = self.finish();
+        // The label of the last image may have been lost.
+        let is_labelled = samples.labels().any(|label| label.is_some());
+        if is_labelled && samples.places.last()?.label.is_none() {
+            samples.pop();
+        }
+        let last = samples.places.last()?.name_end;
+        samples
+            .problems
+            .insert(samples.len(), damage.problem.clone());
+        samples.names.push_str(REST);
+        samples.places.push(Place {
+            offset: damage.at,
+            length: 0,
+            name_end: last + REST.len(),
+            label: None,
+        });
+        samples.whole = Some(damage.at);
+        Some(samples)
     }
 
     /// The images with their labels.
