@@ -35,6 +35,8 @@ macro_rules! preset {
 pub const PRESETS: &[Preset] = &[
     preset!("smoke"),
     preset!("shapes"),
+    preset!("photos-resnet18-cpu"),
+    preset!("tiny-imagenet-resnet18-cpu"),
     preset!("cifar10-nin-projective"),
     preset!("cifar10-nin-affine"),
     preset!("cifar10-nin-projective-cpu"),

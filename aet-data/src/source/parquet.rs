@@ -9,9 +9,11 @@
 //! A split may lie in any number of files (shards). Row groups are decoded when one of their rows
 //! is first asked for, and the last few are kept, so that a set larger than memory can be read.
 
+mod claims;
 mod columns;
 mod group;
 mod shard;
+mod thrift;
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;

@@ -52,6 +52,10 @@ fn with_groups(
     Ok(())
 }
 
+/// Field 200 of a struct in Thrift's compact protocol: a list of 2^31 - 1 booleans, which a reader
+/// that passes over it may take no bytes for.
+const LIST: [u8; 9] = [0x09, 0x90, 0x03, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07];
+
 fn footer_length(bytes: &[u8]) -> usize {
     let at = bytes.len() - 8;
     let length = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
@@ -102,6 +106,33 @@ fn files() -> Vec<Case> {
                 Ok(())
             }),
             Refused("train.parquet: broken Parquet file; fetch or copy it again: "),
+        ),
+        Case::set(
+            "parquet-list-without-end",
+            "a footer with a list of 2^31 booleans in a field of no meaning",
+            ("", |folder| {
+                let bytes = whole(folder)?;
+                let start = bytes.len() - 8 - footer_length(&bytes);
+                let footer = [&bytes[start..bytes.len() - 9], &LIST[..], &[0]].concat();
+                let length = (footer.len() as u32).to_le_bytes();
+                let changed = [&bytes[..start], &footer, &length, b"PAR1"].concat();
+                write(&folder.join(FILE), &changed);
+                Ok(())
+            }),
+            Refused("train.parquet: its footer claims lists of more elements than it has bytes"),
+        ),
+        Case::set(
+            "parquet-page-of-a-list-without-end",
+            "the same list in the header of a page",
+            ("", |folder| {
+                let mut bytes = whole(folder)?;
+                bytes[4..4 + LIST.len()].copy_from_slice(&LIST);
+                write(&folder.join(FILE), &bytes);
+                Ok(())
+            }),
+            Refused(
+                "train.parquet: the header of a page claims lists of more elements than it has",
+            ),
         ),
         Case::set(
             "parquet-damaged-pages",

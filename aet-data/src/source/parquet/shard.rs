@@ -12,10 +12,11 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 
+use super::claims::{check_footer, check_pages};
 use super::columns::{ImageColumn, class_names, image_column, label_column};
 use super::group::Group;
 use crate::error::DataError;
-use crate::source::positioned::open_regular;
+use crate::source::positioned::{PositionedFile, open_regular};
 
 /// One file.
 pub(super) struct Shard {
@@ -37,6 +38,7 @@ const FEW_ROWS: i64 = 1 << 16;
 
 impl Shard {
     pub(super) fn open(path: &Path, first: usize) -> Result<Self, DataError> {
+        check_footer(&PositionedFile::open(path)?)?;
         let file = open_regular(path)?;
         let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
         let metadata = guarded(load).map_err(|error| broken(path, None, error))?;
@@ -133,6 +135,11 @@ impl Shard {
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let columns = ProjectionMask::columns(builder.parquet_schema(), leaves);
+        let positioned = PositionedFile::open(&self.path)?;
+        let chunks = self.metadata.metadata().row_group(number).columns();
+        for (_, chunk) in (chunks.iter().enumerate()).filter(|(at, _)| columns.leaf_included(*at)) {
+            check_pages(&positioned, chunk)?;
+        }
         let read = || {
             let mut batches = builder
                 .with_row_groups(vec![number])

@@ -1,0 +1,94 @@
+//! What a Parquet file claims of itself, held against its bytes before the parquet crate reads them:
+//! [`check_footer`], [`check_pages`].
+//!
+//! Damage of any other kind is left to the crate, which has better words for it.
+
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use super::thrift::{Flaw, Walked, walk};
+use crate::error::DataError;
+use crate::source::positioned::PositionedFile;
+
+/// Ends every file, after the length of the footer.
+const MAGIC: &[u8] = b"PAR1";
+/// The field of a page's header that has the bytes of the page.
+const PAGE_SIZE: i16 = 3;
+/// Bytes that hold nearly every header of a page.
+const HEADER: u64 = 1 << 12;
+
+/// Holds the lists of the footer against its length.
+///
+/// # Errors
+/// When there are more elements than bytes.
+pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
+    let Some(end) = file.len().checked_sub(8) else {
+        return Ok(());
+    };
+    let tail = file.read(end, 8)?;
+    let (length, magic) = tail.split_at(4);
+    let length = length
+        .iter()
+        .rev()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    match end.checked_sub(length) {
+        Some(start) if magic == MAGIC => {
+            judge(file, "its footer", walk(&file.read(start, length)?, 0)).map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds the lists in the headers of a column's pages against their lengths.
+///
+/// # Errors
+/// When there are more elements than bytes.
+pub(super) fn check_pages(
+    file: &PositionedFile,
+    column: &ColumnChunkMetaData,
+) -> Result<(), DataError> {
+    let start = column.dictionary_page_offset();
+    let start = u64::try_from(start.unwrap_or_else(|| column.data_page_offset()));
+    let length = u64::try_from(column.compressed_size());
+    let (Ok(start), Ok(length)) = (start, length) else {
+        return Ok(());
+    };
+    let end = start.saturating_add(length).min(file.len());
+    let mut at = start;
+    let (mut base, mut bytes) = (start, Vec::new());
+    while at < end {
+        let offset = usize::try_from(at - base).unwrap_or(usize::MAX);
+        let walked = walk(&bytes[offset.min(bytes.len())..], PAGE_SIZE);
+        let read = base + bytes.len() as u64;
+        if walked == Err(Flaw::Short) && read < end {
+            let room = if base == at { read - base } else { 0 };
+            base = at;
+            bytes = file.read(at, room.saturating_mul(8).max(HEADER).min(end - at))?;
+            continue;
+        }
+        let Some(header) = judge(file, "the header of a page", walked)? else {
+            return Ok(());
+        };
+        let size = header.value.and_then(|size| u64::try_from(size).ok());
+        let Some(size) = size else {
+            return Ok(());
+        };
+        at = at.saturating_add(header.length as u64).saturating_add(size);
+    }
+    Ok(())
+}
+
+fn judge(
+    file: &PositionedFile,
+    what: &str,
+    walked: Result<Walked, Flaw>,
+) -> Result<Option<Walked>, DataError> {
+    match walked {
+        Err(Flaw::Claim) => {
+            let problem = format!(
+                "{what} claims lists of more elements than it has bytes; fetch or copy it again"
+            );
+            Err(DataError::malformed(file.path(), problem))
+        }
+        walked => Ok(walked.ok()),
+    }
+}
