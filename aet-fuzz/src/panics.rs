@@ -1,7 +1,8 @@
 //! The last panic, kept instead of printed.
 //!
-//! A panic of the parquet crate is an error of the file in `aet-data`, which catches it. It is no
-//! finding, and damaged files would fill the screen with them. (libFuzzer's own hook for panics ends
+//! A panic of the parquet crate is an error of the file in `aet-data`, which catches it, and so is one
+//! of Burn's optimisers in `aet-learn`. They are no findings, and damaged files would fill the screen
+//! with them. (libFuzzer's own hook for panics ends
 //! the process at any of them; the fuzz targets put this one in its place.)
 
 use std::backtrace::Backtrace;

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -128,18 +129,23 @@ pub fn load<M: Module>(place: &Path, fresh: TrainState<M>) -> Result<TrainState<
     let model = with_named_tensors(fresh.model, &read_safetensors(&path)?)?;
     let path = place.join("optimizer.bpk");
     let bytes = fs::read(&path).map_err(|e| LearnError::io("read", &path, e))?;
-    let optimizer = fresh
-        .optimizer
-        .from_bytes(Bytes::from_bytes_vec(bytes))
-        .map_err(|error| LearnError::Damaged {
-            path,
-            message: error.to_string(),
-        })?;
+    let optimizer = with_state(fresh.optimizer, bytes)
+        .map_err(|message| LearnError::Damaged { path, message })?;
     Ok(TrainState {
         model,
         optimizer,
         progress: read_progress(place)?,
     })
+}
+
+/// `optimizer` with the state in `bytes`. A tensor in it that belongs to no parameter makes Burn panic
+/// (seen at 0.22.1); here, that is damage of the file.
+fn with_state(optimizer: ModuleOptimizer, bytes: Vec<u8>) -> Result<ModuleOptimizer, String> {
+    let read = || optimizer.from_bytes(Bytes::from_bytes_vec(bytes));
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("a tensor in it belongs to no parameter".to_owned()),
+    }
 }
 
 /// Where the run stood at the checkpoint at `place`.
