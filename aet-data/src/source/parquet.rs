@@ -11,6 +11,7 @@
 
 mod claims;
 mod columns;
+mod format;
 mod group;
 mod shard;
 mod thrift;

@@ -1,10 +1,9 @@
 //! What a Parquet file claims of itself, held against its bytes before the parquet crate reads them:
 //! [`check_footer`], [`check_pages`].
-//!
-//! Damage of any other kind is left to the crate, which has better words for it.
 
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::format::{FILE_METADATA, PAGE_HEADER};
 use super::thrift::{Flaw, Walked, walk};
 use crate::error::DataError;
 use crate::source::positioned::PositionedFile;
@@ -16,10 +15,10 @@ const PAGE_SIZE: i16 = 3;
 /// Bytes that hold nearly every header of a page.
 const HEADER: u64 = 1 << 12;
 
-/// Holds the lists of the footer against its length.
+/// Walks over the footer. Where there is none, the parquet crate says so.
 ///
 /// # Errors
-/// When there are more elements than bytes.
+/// When it is none, or has lists of more elements than it has bytes.
 pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
     let Some(end) = file.len().checked_sub(8) else {
         return Ok(());
@@ -32,16 +31,17 @@ pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     match end.checked_sub(length) {
         Some(start) if magic == MAGIC => {
-            judge(file, "its footer", walk(&file.read(start, length)?, 0)).map(|_| ())
+            let walked = walk(&file.read(start, length)?, FILE_METADATA, 0);
+            judge(file, "its footer", walked).map(|_| ())
         }
         _ => Ok(()),
     }
 }
 
-/// Holds the lists in the headers of a column's pages against their lengths.
+/// Walks over the headers of a column's pages, up to one that is cut short.
 ///
 /// # Errors
-/// When there are more elements than bytes.
+/// When one is none, or has lists of more elements than it has bytes.
 pub(super) fn check_pages(
     file: &PositionedFile,
     column: &ColumnChunkMetaData,
@@ -57,22 +57,22 @@ pub(super) fn check_pages(
     let (mut base, mut bytes) = (start, Vec::new());
     while at < end {
         let offset = usize::try_from(at - base).unwrap_or(usize::MAX);
-        let walked = walk(&bytes[offset.min(bytes.len())..], PAGE_SIZE);
+        let walked = walk(&bytes[offset.min(bytes.len())..], PAGE_HEADER, PAGE_SIZE);
         let read = base + bytes.len() as u64;
-        if walked == Err(Flaw::Short) && read < end {
+        if walked == Err(Flaw::Short) {
+            if read >= end {
+                break;
+            }
             let room = if base == at { read - base } else { 0 };
             base = at;
             bytes = file.read(at, room.saturating_mul(8).max(HEADER).min(end - at))?;
             continue;
         }
-        let Some(header) = judge(file, "the header of a page", walked)? else {
-            return Ok(());
-        };
+        let header = judge(file, "the header of a page", walked)?;
         let size = header.value.and_then(|size| u64::try_from(size).ok());
-        let Some(size) = size else {
-            return Ok(());
-        };
-        at = at.saturating_add(header.length as u64).saturating_add(size);
+        let next = at.checked_add(header.length as u64);
+        let next = next.and_then(|next| next.checked_add(size?));
+        at = next.unwrap_or(end);
     }
     Ok(())
 }
@@ -81,14 +81,14 @@ fn judge(
     file: &PositionedFile,
     what: &str,
     walked: Result<Walked, Flaw>,
-) -> Result<Option<Walked>, DataError> {
-    match walked {
-        Err(Flaw::Claim) => {
-            let problem = format!(
-                "{what} claims lists of more elements than it has bytes; fetch or copy it again"
-            );
-            Err(DataError::malformed(file.path(), problem))
-        }
-        walked => Ok(walked.ok()),
-    }
+) -> Result<Walked, DataError> {
+    walked.map_err(|flaw| {
+        let flaw = match flaw {
+            Flaw::Short => "ends before its last field does",
+            Flaw::Malformed => "is damaged",
+            Flaw::Claim => "claims lists of more elements than it has bytes",
+        };
+        let problem = format!("broken Parquet file; fetch or copy it again: {what} {flaw}");
+        DataError::malformed(file.path(), problem)
+    })
 }

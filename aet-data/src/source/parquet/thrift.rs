@@ -2,7 +2,8 @@
 //!
 //! The parquet crate (seen at 60.1) passes over a list of a field that it does not know element by
 //! element, and takes no bytes for a boolean: six bytes can keep it busy for 2^31 steps. Here the
-//! elements of all lists are counted first.
+//! elements of all lists are counted first, by the same steps; and since it reads a field that it knows
+//! without a look at its type, fields have to be of the types that [`Shape`] says.
 //!
 //! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
@@ -14,10 +15,21 @@ const DEEPEST: usize = 64;
 pub(super) enum Flaw {
     /// They end within the struct.
     Short,
-    /// They are no struct.
+    /// They are no struct of that shape.
     Malformed,
     /// Its lists claim more elements than there are bytes.
     Claim,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// A truth, a number or a text, by the type in the protocol.
+    Is(u8),
+    /// A list of such.
+    ListOf(&'static Shape),
+    /// A struct of these fields, by their numbers. Others are passed over whatever they are.
+    Fields(&'static [(i16, Shape)]),
 }
 
 /// A struct that was walked over.
@@ -29,22 +41,24 @@ pub(super) struct Walked {
     pub(super) value: Option<i64>,
 }
 
-/// Walks over the struct at the start of `bytes`, and notes the number in its field `field`.
-pub(super) fn walk(bytes: &[u8], field: i16) -> Result<Walked, Flaw> {
+/// Walks over the struct of `fields` at the start of `bytes`, and notes the number in its field `field`.
+pub(super) fn walk(
+    bytes: &[u8],
+    fields: &'static [(i16, Shape)],
+    field: i16,
+) -> Result<Walked, Flaw> {
     let mut walk = Walk {
         bytes,
         at: 0,
         elements: 0,
     };
-    let (mut id, mut value) = (0_i16, None);
-    while let Some((kind, step)) = walk.field()? {
-        id = match step {
-            0 => i16::try_from(walk.number()?).map_err(|_| Flaw::Malformed)?,
-            step => id.checked_add(step).ok_or(Flaw::Malformed)?,
-        };
+    let (mut id, mut value) = (0, None);
+    while let Some((kind, shape)) = walk.field(&mut id, fields)? {
         match kind {
-            I16 | I32 | I64 if id == field => value = Some(walk.number()?),
-            kind => walk.skip(kind, DEEPEST)?,
+            I16 | I32 | I64 if id == field && matches!(shape, Some(Shape::Is(_))) => {
+                value = Some(walk.number()?);
+            }
+            kind => walk.skip(kind, shape, DEEPEST)?,
         }
     }
     Ok(Walked {
@@ -53,17 +67,32 @@ pub(super) fn walk(bytes: &[u8], field: i16) -> Result<Walked, Flaw> {
     })
 }
 
-const BOOLEAN: [u8; 2] = [1, 2];
-const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
-const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LISTS: [u8; 2] = [9, 10];
+/// Types in the protocol; of a truth there are two.
+pub(super) const BOOLEAN: u8 = 1;
+const BOOLEAN_FALSE: u8 = 2;
+pub(super) const BYTE: u8 = 3;
+pub(super) const I16: u8 = 4;
+pub(super) const I32: u8 = 5;
+pub(super) const I64: u8 = 6;
+pub(super) const DOUBLE: u8 = 7;
+pub(super) const BINARY: u8 = 8;
+const LIST: u8 = 9;
+const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 const UUID: u8 = 13;
+
+impl Shape {
+    /// Whether a value of type `kind` may be of this shape.
+    fn takes(self, kind: u8) -> bool {
+        match self {
+            Self::Is(BOOLEAN) => matches!(kind, BOOLEAN | BOOLEAN_FALSE),
+            Self::Is(is) => kind == is,
+            Self::ListOf(_) => kind == LIST,
+            Self::Fields(_) => kind == STRUCT,
+        }
+    }
+}
 
 struct Walk<'a> {
     bytes: &'a [u8],
@@ -88,16 +117,17 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Bits past the 64th fall on the first again, as in the parquet crate.
     fn unsigned(&mut self) -> Result<u64, Flaw> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
+        let (mut value, mut shift) = (0_u64, 0_u32);
+        loop {
             let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
+            value |= u64::from(byte & 0x7f).wrapping_shl(shift);
             if byte < 0x80 {
                 return Ok(value);
             }
+            shift = (shift + 7) % 64;
         }
-        Err(Flaw::Malformed)
     }
 
     /// A whole number, whose sign is its last bit.
@@ -106,12 +136,27 @@ impl Walk<'_> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// Type of the next field of a struct and by how much its number is larger than the one before;
-    /// 0 where the number follows. None at the end of the struct.
-    fn field(&mut self) -> Result<Option<(u8, i16)>, Flaw> {
+    /// Type and shape of the next field of a struct of `fields`, whose number goes to `id`. None at the
+    /// end of the struct.
+    fn field(
+        &mut self,
+        id: &mut i16,
+        fields: &'static [(i16, Shape)],
+    ) -> Result<Option<(u8, Option<Shape>)>, Flaw> {
         let head = self.byte()?;
         let kind = head & 0xf;
-        Ok((kind != 0).then_some((kind, i16::from(head >> 4))))
+        if kind == 0 {
+            return Ok(None);
+        }
+        *id = match head >> 4 {
+            0 => self.number()? as i16,
+            step => id.checked_add(i16::from(step)).ok_or(Flaw::Malformed)?,
+        };
+        let shape = fields.iter().find(|(known, _)| known == id);
+        match shape.map(|(_, shape)| *shape) {
+            Some(shape) if !shape.takes(kind) => Err(Flaw::Malformed),
+            shape => Ok(Some((kind, shape))),
+        }
     }
 
     /// Counts the elements of a list or map.
@@ -123,11 +168,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Passes over a value of type `kind`.
-    fn skip(&mut self, kind: u8, depth: usize) -> Result<(), Flaw> {
+    /// Passes over a value of type `kind`, which `shape` takes.
+    fn skip(&mut self, kind: u8, shape: Option<Shape>, depth: usize) -> Result<(), Flaw> {
         let depth = depth.checked_sub(1).ok_or(Flaw::Malformed)?;
         match kind {
-            kind if BOOLEAN.contains(&kind) => Ok(()),
+            BOOLEAN | BOOLEAN_FALSE => Ok(()),
             BYTE => self.pass(1),
             I16 | I32 | I64 => self.unsigned().map(|_| ()),
             DOUBLE => self.pass(8),
@@ -137,22 +182,31 @@ impl Walk<'_> {
                 self.pass(length)
             }
             STRUCT => {
-                while let Some((kind, step)) = self.field()? {
-                    if step == 0 {
-                        self.number()?;
-                    }
-                    self.skip(kind, depth)?;
+                let fields = match shape {
+                    Some(Shape::Fields(fields)) => fields,
+                    _ => &[],
+                };
+                let mut id = 0;
+                while let Some((kind, shape)) = self.field(&mut id, fields)? {
+                    self.skip(kind, shape, depth)?;
                 }
                 Ok(())
             }
-            kind if LISTS.contains(&kind) => {
+            LIST | SET => {
                 let head = self.byte()?;
                 let count = match head >> 4 {
                     15 => self.unsigned()?,
                     count => u64::from(count),
                 };
                 self.claim(count)?;
-                (0..count).try_for_each(|_| self.skip(head & 0xf, depth))
+                let shape = match shape {
+                    Some(Shape::ListOf(shape)) => Some(*shape),
+                    _ => None,
+                };
+                if count > 0 && shape.is_some_and(|shape| !shape.takes(head & 0xf)) {
+                    return Err(Flaw::Malformed);
+                }
+                (0..count).try_for_each(|_| self.skip(head & 0xf, shape, depth))
             }
             MAP => {
                 let count = self.unsigned()?;
@@ -162,8 +216,8 @@ impl Walk<'_> {
                 self.claim(count)?;
                 let kinds = self.byte()?;
                 (0..count).try_for_each(|_| {
-                    self.skip(kinds >> 4, depth)?;
-                    self.skip(kinds & 0xf, depth)
+                    self.skip(kinds >> 4, None, depth)?;
+                    self.skip(kinds & 0xf, None, depth)
                 })
             }
             _ => Err(Flaw::Malformed),
@@ -180,44 +234,74 @@ mod tests {
         0x35, 0xd8, 0x04, 0x18, 2, b'a', b'b', 0x1c, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x19, 0x23,
         7, 8, 0,
     ];
+    const FIELDS: &[(i16, Shape)] = &[
+        (3, Shape::Is(I32)),
+        (4, Shape::Is(BINARY)),
+        (5, Shape::Fields(&[(1, Shape::Is(DOUBLE))])),
+        (6, Shape::ListOf(&Shape::Is(BYTE))),
+    ];
 
     #[test]
     fn a_struct_is_passed_over_and_its_field_is_found() {
         let with_more = [STRUCT_OF_ALL, b"more"].concat();
         for bytes in [STRUCT_OF_ALL, &with_more] {
-            let walked = walk(bytes, 3).unwrap_or_else(|flaw| panic!("{flaw:?}"));
-            assert_eq!(
-                (walked.length, walked.value),
-                (STRUCT_OF_ALL.len(), Some(300))
-            );
+            let walked = walk(bytes, FIELDS, 3).unwrap_or_else(|flaw| panic!("{flaw:?}"));
+            let found = (walked.length, walked.value);
+            assert_eq!(found, (STRUCT_OF_ALL.len(), Some(300)));
         }
-        assert_eq!(walk(STRUCT_OF_ALL, 2).map(|walked| walked.value), Ok(None));
+        assert_eq!(
+            walk(STRUCT_OF_ALL, FIELDS, 2).map(|walked| walked.value),
+            Ok(None)
+        );
+        assert!(walk(STRUCT_OF_ALL, &[], 3).is_ok());
     }
 
     #[test]
     fn a_struct_that_is_cut_short_is_short() {
         for end in 0..STRUCT_OF_ALL.len() {
-            assert_eq!(walk(&STRUCT_OF_ALL[..end], 3), Err(Flaw::Short), "{end}");
+            assert_eq!(
+                walk(&STRUCT_OF_ALL[..end], FIELDS, 3),
+                Err(Flaw::Short),
+                "{end}"
+            );
         }
     }
 
     #[test]
     fn lists_that_take_no_bytes_are_counted() {
-        // 2^28 booleans, and twice as many as there are bytes.
+        // 2^28 booleans, and more than there are bytes.
+        let many = [0x19, 0xf1, 0xff, 0xff, 0xff, 0x7f, 0];
+        assert_eq!(walk(&many, &[], 3), Err(Flaw::Claim));
         assert_eq!(
-            walk(&[0x19, 0xf1, 0xff, 0xff, 0xff, 0x7f, 0], 3),
+            walk(&[0x19, 0x31, 0x19, 0x31, 0x00], &[], 3),
             Err(Flaw::Claim)
         );
-        assert_eq!(walk(&[0x19, 0x31, 0x19, 0x31, 0x00], 3), Err(Flaw::Claim));
         assert_eq!(
-            walk(&[0x19, 0x31, 0x00], 3).map(|walked| walked.length),
+            walk(&[0x19, 0x31, 0x00], &[], 3).map(|walked| walked.length),
             Ok(3)
         );
     }
 
     #[test]
+    fn fields_of_other_types_are_malformed() {
+        const OTHERS: [&[(i16, Shape)]; 4] = [
+            &[(3, Shape::Is(BINARY))],
+            &[(4, Shape::Is(I32))],
+            &[(5, Shape::Fields(&[(1, Shape::Is(BYTE))]))],
+            &[(6, Shape::ListOf(&Shape::Is(I32)))],
+        ];
+        for fields in OTHERS {
+            assert_eq!(
+                walk(STRUCT_OF_ALL, fields, 3),
+                Err(Flaw::Malformed),
+                "{fields:?}"
+            );
+        }
+    }
+
+    #[test]
     fn structs_without_end_in_each_other_are_malformed() {
-        assert_eq!(walk(&[0x1c; 100], 3), Err(Flaw::Malformed));
-        assert_eq!(walk(&[0x1f, 0], 3), Err(Flaw::Malformed));
+        assert_eq!(walk(&[0x1c; 100], &[], 3), Err(Flaw::Malformed));
+        assert_eq!(walk(&[0x1f, 0], &[], 3), Err(Flaw::Malformed));
     }
 }
