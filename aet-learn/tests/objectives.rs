@@ -216,13 +216,15 @@ fn decoders_that_compare_images_begin_near_the_identity_and_stay_within_bounds()
     let surrogate = |kind: &str, surrogate: &str| {
         format!("transformation={{kind = \"{kind}\", surrogate = {{kind = \"{surrogate}\"}}}}")
     };
-    for transformation in [
-        "transformation.kind=projective".to_owned(),
-        "transformation.kind=affine".to_owned(),
-        "transformation.kind=convolution".to_owned(),
-        surrogate("elastic", "thin-plate"),
-        surrogate("local-shuffle", "projective"),
-        surrogate("texture", "convolution"),
+    // Only homographies begin with a hundredth of the weights, as they move the image far.
+    let (near, spread) = (0.9..1.1, 0.5..2.5);
+    for (transformation, expected) in [
+        ("transformation.kind=projective".to_owned(), &near),
+        ("transformation.kind=affine".to_owned(), &near),
+        ("transformation.kind=convolution".to_owned(), &spread),
+        (surrogate("elastic", "thin-plate"), &spread),
+        (surrogate("local-shuffle", "projective"), &near),
+        (surrogate("texture", "convolution"), &spread),
     ] {
         let experiment = config(&["objective.loss=image", &transformation]);
         let experiment = experiment.resolve().unwrap();
@@ -233,9 +235,8 @@ fn decoders_that_compare_images_begin_near_the_identity_and_stay_within_bounds()
             let named = parts.iter().find(|(name, _)| *name == "image_ratio");
             named.unwrap().1
         };
-        // A hundredth of the weights that a decoder begins with moves the estimate a little.
         let begun = ratio(&parts);
-        assert!((0.9..1.1).contains(&begun), "{transformation}: {begun}");
+        assert!(expected.contains(&begun), "{transformation}: {begun}");
         let Objective::Aet(aet) = &mut model.objective else {
             panic!("the objective is aet");
         };

@@ -26,6 +26,11 @@ use crate::transform::transform_batch;
 /// most transformed images than a wrong map, and nothing leads back from it.
 const FARTHEST: f64 = 3.0;
 
+/// The share of its weights that a decoder of homographies begins with where images are compared: one
+/// deviation of a coefficient moves all of the image far. Splines and kernels stay near the identity
+/// without it, and learn less with it (elastic fields on CIFAR-10, 2 epochs: conv error 55.9 for 47.3).
+const NEARLY: f64 = 0.01;
+
 /// How the decoder's answer is held against the transformation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -260,7 +265,10 @@ impl Aet {
             Loss::Parameters | Loss::Matrix | Loss::Corners => None,
         };
         let (weight, bias) = match identity {
-            Some(identity) => layer_near(&identity, end, size, seed, device),
+            Some(identity) => {
+                let share = if family.is_homography() { NEARLY } else { 1.0 };
+                layer_near(&identity, (end, share), size, seed, device)
+            }
             None => linear_layer(size, seed, device),
         };
         Self {

@@ -18,11 +18,11 @@ pub(super) fn linear_layer(
     layer(size, 1.0, vec![0.0; size[1]], place, device)
 }
 
-/// As [`linear_layer`], of a decoder that ends in `end` and answers nearly with `answer` to everything:
-/// a hundredth of the weights, and a bias that gives it.
+/// As [`linear_layer`], of a decoder that ends in `end` and answers with `answer` to features of 0: a
+/// bias that gives it, and this share of the weights.
 pub(super) fn layer_near(
     answer: &[f32],
-    end: End,
+    (end, share): (End, f64),
     size: [usize; 2],
     place: (u64, u64),
     device: &Device,
@@ -30,7 +30,7 @@ pub(super) fn layer_near(
     let bias = answer
         .iter()
         .map(|value| end.output_of(f64::from(*value)) as f32);
-    layer(size, 0.01, bias.collect(), place, device)
+    layer(size, share, bias.collect(), place, device)
 }
 
 fn layer(
