@@ -38,7 +38,9 @@ def rows():
     for family in PARAMETERS:
         yield family, [f"transformation.kind={family}"], 1.0
     # The views differ in their statistics, which running statistics mix.
-    yield "blur, batch statistics", ["transformation.kind=blur", "evaluation.statistics=batch"], 1.0
+    for family in ["blur", "convolution"]:
+        changes = [f"transformation.kind={family}", "evaluation.statistics=batch"]
+        yield f"{family}, batch statistics", changes, 1.0
     for family in ["affine", "projective"]:
         kind = f"transformation.kind={family}"
         yield f"{family}, loss matrix", [kind, "objective.loss=matrix"], 1.0
