@@ -2,8 +2,8 @@
 //!
 //! A panic of the parquet crate is an error of the file in `aet-data`, which catches it, and so is one
 //! of Burn's optimisers in `aet-learn`. They are no findings, and damaged files would fill the screen
-//! with them. (libFuzzer's own hook for panics ends
-//! the process at any of them; the fuzz targets put this one in its place.)
+//! with them. (libFuzzer's own hook for panics ends the process at any of them; the fuzz targets put
+//! this one in its place.)
 
 use std::backtrace::Backtrace;
 use std::panic::set_hook;

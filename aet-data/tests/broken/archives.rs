@@ -10,6 +10,9 @@ use crate::support::{gzip, sample, tar, tar_member, write};
 
 const FILE: &str = "train.tar";
 const PACKED: &str = "train.tar.gz";
+/// Of [`cut`], where nothing whole is left of the sample more.
+const CUT_BEHIND_GOOD: &str = "image 10 (train.tar, the rest): after byte 20480: the archive is cut \
+                               short; the last whole member is some/0009.png";
 
 pub fn cases() -> Vec<Case> {
     [damage(), members(), labels()]
@@ -54,11 +57,7 @@ fn damage() -> Vec<Case> {
             "tar-cut-in-header",
             "an archive that is cut short within the header of a member",
             ("", |folder| file(folder, FILE, &cut(100))),
-            Skipped(
-                GOOD,
-                "image 10 (train.tar, the rest): after byte 20480: the archive is cut short; the last \
-                 whole member is some/0009.png",
-            ),
+            Skipped(GOOD, CUT_BEHIND_GOOD),
         ),
         Case::set(
             "tar-cut-in-image",
@@ -74,11 +73,7 @@ fn damage() -> Vec<Case> {
             "tar-cut-behind-members",
             "an archive without the empty blocks of its end",
             ("", |folder| file(folder, FILE, &cut(0))),
-            Skipped(
-                GOOD,
-                "image 10 (train.tar, the rest): after byte 20480: the archive is cut short; the last \
-                 whole member is some/0009.png",
-            ),
+            Skipped(GOOD, CUT_BEHIND_GOOD),
         ),
         Case::set(
             "tar-cut-before-label",

@@ -1,6 +1,8 @@
 //! What a Parquet file claims of itself, held against its bytes before the parquet crate reads them:
 //! [`check_footer`], [`check_pages`].
 
+use std::ops::Range;
+
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::format::{FILE_METADATA, PAGE_HEADER};
@@ -54,19 +56,10 @@ pub(super) fn check_pages(
     };
     let end = start.saturating_add(length).min(file.len());
     let mut at = start;
-    let (mut base, mut bytes) = (start, Vec::new());
     while at < end {
-        let offset = usize::try_from(at - base).unwrap_or(usize::MAX);
-        let walked = walk(&bytes[offset.min(bytes.len())..], PAGE_HEADER, PAGE_SIZE);
-        let read = base + bytes.len() as u64;
+        let walked = header_at(file, at..end)?;
         if walked == Err(Flaw::Short) {
-            if read >= end {
-                break;
-            }
-            let room = if base == at { read - base } else { 0 };
-            base = at;
-            bytes = file.read(at, room.saturating_mul(8).max(HEADER).min(end - at))?;
-            continue;
+            break;
         }
         let header = judge(file, "the header of a page", walked)?;
         let size = header.value.and_then(|size| u64::try_from(size).ok());
@@ -75,6 +68,19 @@ pub(super) fn check_pages(
         at = next.unwrap_or(end);
     }
     Ok(())
+}
+
+/// The header of a page at the start of `range`, and no further than its end.
+fn header_at(file: &PositionedFile, range: Range<u64>) -> Result<Result<Walked, Flaw>, DataError> {
+    let most = range.end - range.start;
+    let mut room = HEADER;
+    loop {
+        let bytes = file.read(range.start, room.min(most))?;
+        match walk(&bytes, PAGE_HEADER, PAGE_SIZE) {
+            Err(Flaw::Short) if room < most => room = room.saturating_mul(8),
+            walked => return Ok(walked),
+        }
+    }
 }
 
 fn judge(

@@ -55,9 +55,7 @@ pub(super) fn walk(
     let (mut id, mut value) = (0, None);
     while let Some((kind, shape)) = walk.field(&mut id, fields)? {
         match kind {
-            I16 | I32 | I64 if id == field && matches!(shape, Some(Shape::Is(_))) => {
-                value = Some(walk.number()?);
-            }
+            I16 | I32 | I64 if id == field => value = Some(walk.number()?),
             kind => walk.skip(kind, shape, DEEPEST)?,
         }
     }
