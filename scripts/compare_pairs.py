@@ -1,4 +1,4 @@
-"""Pairs a second on one core: ours against a peer, run alternately; prints a Markdown row.
+"""Pairs a second on one core: ours against a peer, run alternately; prints a Markdown table.
 
 Both are run `--rounds` times in turn, and the medians of what they print are compared. Wall time
 counts, so run it on a quiet machine. On Linux, a second row compares pairs per second of
@@ -35,25 +35,26 @@ def run(command, count, flags):
 
 
 def row(what, ours, peer):
-    ours, peer = statistics.median(ours), statistics.median(peer)
-    print(f"| {what} | {ours:,.0f} | {peer:,.0f} | {ours / peer:.1f} |")
+    rates = statistics.median(ours), statistics.median(peer)
+    rounds = sorted(our / their for our, their in zip(ours, peer))
+    print(f"| {what} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[0] / rates[1]:.1f} "
+          f"| {rounds[0]:.1f} to {rounds[-1]:.1f} |", flush=True)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--peer", required=True, help="command; a count is appended")
     arguments.add_argument("--set", required=True, help="the set that ours reads")
-    arguments.add_argument("--ours", default="target/release/examples/pairs_per_second")
+    arguments.add_argument("--ours", action="append", help="may be given again, for another build in the same rounds")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--peer-count", type=int, default=12_000)
     arguments.add_argument("--ours-count", type=int, default=200_000)
     arguments.add_argument("--photos", action="store_true", help="photographs, decoded for each pair")
     options = arguments.parse_args()
-    ours = [options.ours, options.set]
-    sides = {
-        "ours": (ours, options.ours_count, ["--photos"] if options.photos else []),
-        "peer": (shlex.split(options.peer), options.peer_count, []),
-    }
+    flags = ["--photos"] if options.photos else []
+    builds = options.ours or ["target/release/examples/pairs_per_second"]
+    sides = {build: ([build, options.set], options.ours_count, flags) for build in builds}
+    sides["peer"] = (shlex.split(options.peer), options.peer_count, [])
     wall = {name: [] for name in sides}
     processor = {name: [] for name in sides}
     for _ in range(max(options.rounds, 5)):
@@ -62,13 +63,13 @@ def main():
             _, seconds_few = run(command, few, flags)
             rate, seconds = run(command, count, flags)
             wall[name].append(rate)
-            if seconds > seconds_few:
-                processor[name].append((count - few) / (seconds - seconds_few))
-    print(f"| {'photographs' if options.photos else 'CIFAR-10 pairs'} on one core | ours | peer | ratio |")
-    print("|---|---|---|---|")
-    row("pairs / s of wall time", wall["ours"], wall["peer"])
-    if all(processor.values()):
-        row("pairs / s of processor time", processor["ours"], processor["peer"])
+            processor[name].append((count - few) / max(seconds - seconds_few, 1e-9))
+    print(f"| {'photographs' if options.photos else 'CIFAR-10 pairs'} on one core | ours | peer | ratio | ratio in a round |")
+    print("|---|---|---|---|---|")
+    for build in builds:
+        name = f"{build}: " if len(builds) > 1 else ""
+        row(f"{name}pairs / s of wall time", wall[build], wall["peer"])
+        row(f"{name}pairs / s of processor time", processor[build], processor["peer"])
 
 
 main()

@@ -1,10 +1,11 @@
-//! An epoch over more encoded images than fit into memory: its speed beside the decoder's alone, and the
-//! most memory in use.
+//! An epoch over more encoded images than fit into memory: its speed beside that of the decoder alone on
+//! as many threads, and the most memory in use.
 //!
 //! usage: `large_epoch generate <folder of images> <shards> <GiB>` packs copies of the images, in an order
 //! drawn at random, into WebDataset shards of 256 MiB until there are so many GiB; `large_epoch run <set>
 //! <threads>` makes the pairs of one epoch (shorter side to 256, random crop of 224x224, flip, projective
-//! transformation), shuffled. To hold it to a limit: `ulimit -v 1048576` before.
+//! transformation), shuffled; `large_epoch decode <set> <threads>` decodes its images and makes nothing of
+//! them. To hold it to a limit: `ulimit -v 1048576` before.
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -19,10 +20,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::decode::decode;
+use aet_data::decode::decode_into;
 use aet_data::random::{Purpose, below, generator};
 use aet_data::source::{Payload, RawSample};
-use aet_data::{EpochPlan, Loader, Location, Order, Share, Source, Split};
+use aet_data::{
+    DataError, DecodeOptions, EpochPlan, ItemContext, ItemPipeline, Loader, Location, Order, Share,
+    Source, Split,
+};
+use aet_geometry::{RgbImage, RgbView};
 use memory::peak_mib;
 use pairs::photographs;
 
@@ -36,8 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["generate", images, shards, gib] => generate(images, Path::new(shards), gib.parse()?),
-        ["run", set, threads] => run(set, threads.parse()?),
-        _ => Err("usage: large_epoch generate IMAGES SHARDS GIB | run SET THREADS".into()),
+        ["run", set, threads] => run(set, threads.parse()?, true),
+        ["decode", set, threads] => run(set, threads.parse()?, false),
+        _ => Err(
+            "usage: large_epoch generate IMAGES SHARDS GIB | run SET THREADS | decode SET THREADS"
+                .into(),
+        ),
     }
 }
 
@@ -87,7 +96,8 @@ fn add(
     Ok(())
 }
 
-fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
+/// An epoch of pairs, or of images that are decoded and not used.
+fn run(set: &str, threads: usize, of_pairs: bool) -> Result<(), Box<dyn Error>> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()?;
@@ -99,8 +109,9 @@ fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
         source.len(),
         start.elapsed().as_secs_f64()
     );
-    let alone = decoder_alone(source.as_ref())?;
+    let alone = decoder_alone(source.as_ref(), threads)?;
     let (set, pairs) = photographs(source)?;
+    let pipeline: Arc<dyn ItemPipeline> = if of_pairs { pairs } else { Arc::new(Unused) };
     let plan = EpochPlan {
         seed: 1,
         epoch: 0,
@@ -111,7 +122,7 @@ fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
         share: Share::WHOLE,
     };
     let start = Instant::now();
-    let batches = Loader::epoch(set, pairs, plan, threads)?;
+    let batches = Loader::epoch(set, pipeline, plan, threads)?;
     let recycler = batches.recycler();
     let mut made = 0;
     for batch in batches {
@@ -119,28 +130,80 @@ fn run(set: &str, threads: usize) -> Result<(), Box<dyn Error>> {
         made += batch.len();
         recycler.recycle(black_box(batch));
     }
-    let seconds = start.elapsed().as_secs_f64();
+    let rate = made as f64 / start.elapsed().as_secs_f64();
+    let what = if of_pairs { "pairs" } else { "decoded images" };
     println!(
-        "{made} pairs in {seconds:.1} s, {:.0} a second with {threads} threads; the decoder alone {:.0} a \
-         second with one; at most {} MiB",
-        made as f64 / seconds,
-        alone,
+        "{made} {what} in {:.1} s, {rate:.0} a second with {threads} threads; the decoder alone {alone:.0} a \
+         second with as many ({:.2}); at most {} MiB",
+        start.elapsed().as_secs_f64(),
+        rate / alone,
         peak_mib(),
     );
     Ok(())
 }
 
-/// Images a second that are decoded from memory, on this thread.
-fn decoder_alone(source: &dyn Source) -> Result<f64, Box<dyn Error>> {
-    let mut rng = generator(2, 0, 0, Purpose::Shuffle);
-    let (mut seconds, mut decoded) = (0.0, 0);
-    for _ in 0..TIMED.min(source.len()) {
-        let index = below(&mut rng, source.len());
-        let RawSample { name, payload, .. } = source.read(index)?;
-        let start = Instant::now();
-        black_box(decode(payload, index, &name)?);
-        seconds += start.elapsed().as_secs_f64();
-        decoded += 1;
+/// Items of which one pixel is kept.
+struct Unused;
+
+impl ItemPipeline for Unused {
+    fn views(&self) -> usize {
+        1
     }
-    Ok(f64::from(decoded) / seconds)
+
+    fn target_len(&self) -> usize {
+        0
+    }
+
+    fn view_size(&self, _height: usize, _width: usize) -> [usize; 2] {
+        [1, 1]
+    }
+
+    fn make(
+        &self,
+        image: RgbView<'_>,
+        _context: &mut ItemContext,
+        views: &mut [&mut [f32]],
+        _target: &mut [f32],
+    ) -> Result<(), String> {
+        for (value, byte) in views[0].iter_mut().zip(image.pixels()) {
+            *value = f32::from(*byte);
+        }
+        Ok(())
+    }
+}
+
+/// Images a second that so many threads decode from memory.
+fn decoder_alone(source: &dyn Source, threads: usize) -> Result<f64, Box<dyn Error>> {
+    let mut rng = generator(2, 0, 0, Purpose::Shuffle);
+    let count = TIMED.min(source.len());
+    let samples: Vec<RawSample> = (0..count)
+        .map(|_| source.read(below(&mut rng, source.len())))
+        .collect::<Result<_, _>>()?;
+    let mut parts: Vec<Vec<RawSample>> = (0..threads).map(|_| Vec::new()).collect();
+    for (place, sample) in samples.into_iter().enumerate() {
+        parts[place % threads].push(sample);
+    }
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(|| decode_all(part)))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(decoded) => decoded.map_err(|error| error.to_string()),
+                Err(_) => Err("a thread panicked".to_owned()),
+            })
+    })?;
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+fn decode_all(samples: Vec<RawSample>) -> Result<(), DataError> {
+    let mut image = RgbImage::filled(0, 0, [0; 3]);
+    for RawSample { name, payload, .. } in samples {
+        decode_into(payload, 0, &name, &DecodeOptions::default(), &mut image)?;
+        black_box(image.pixels());
+    }
+    Ok(())
 }

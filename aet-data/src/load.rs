@@ -152,7 +152,7 @@ impl Job<'_> {
     ) -> Result<(Loaded, RgbImage), DataError> {
         let sample = self.source.read(index)?;
         let name = sample.name;
-        let image = decode_with(sample.payload, index, &name, &self.options.decode)?;
+        let image = decode_with(sample.payload, index, &name, &self.options.decoding())?;
         let source = [image.height(), image.width()];
         let (region, size) = match (self.options.shorter_side, self.options.size) {
             // A smaller image stays as it is.

@@ -21,9 +21,12 @@ pub struct LoadOptions {
     /// `size` can be taken from them; none to keep them at `size` exactly, see
     /// [`fit`](crate::decode::fit). Smaller images stay as they are.
     pub shorter_side: Option<usize>,
+    /// Whether items show small parts of images that are decoded when they are read
+    /// (`augment.resized_crop`), so that they need the full scale.
+    pub zooms: bool,
     /// Threads that read and decode; at least one does.
     pub workers: usize,
-    /// How they are decoded.
+    /// How they are decoded, but for `cover`, which follows from the other options.
     pub decode: DecodeOptions,
     /// What happens with images that cannot be used.
     pub on_error: OnError,
@@ -34,9 +37,20 @@ impl Default for LoadOptions {
         Self {
             size: None,
             shorter_side: None,
+            zooms: false,
             workers: 2,
             decode: DecodeOptions::default(),
             on_error: OnError::Fail,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// How images are decoded of which all is brought to these sizes.
+    pub(crate) fn decoding(&self) -> DecodeOptions {
+        DecodeOptions {
+            cover: self.shorter_side.map(|side| [side; 2]).or(self.size),
+            ..self.decode
         }
     }
 }
@@ -189,10 +203,11 @@ impl ImageSet {
         let labels = source.labels()?;
         let class_names = source.class_names().to_vec();
         let skips = Arc::new(SkipLog::new(options.on_error, labels.len()));
-        let store = Store::Streamed(Streamed {
-            source,
-            decode: options.decode,
-        });
+        let decode = match options.zooms {
+            true => options.decode,
+            false => options.decoding(),
+        };
+        let store = Store::Streamed(Streamed { source, decode });
         let [height, width] = match options.size {
             Some(size) => checked_size(size)?,
             None => {

@@ -361,6 +361,85 @@ fn an_orientation_is_left_alone_on_request() {
     }
 }
 
+/// A photograph of `size` (height, width): smooth, and large enough for reduced scales.
+fn photograph([height, width]: [usize; 2]) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let wave = |at: u32, length: f32| 110.0 + 90.0 * (at as f32 / length).sin();
+        image::Rgb([
+            wave(x, 29.0) as u8,
+            wave(y, 17.0) as u8,
+            wave(x + y, 41.0) as u8,
+        ])
+    });
+    encoded(&picture.into(), ImageFormat::Jpeg).unwrap()
+}
+
+/// The sizes (height, width) at which a photograph of 199x301 is decoded for what `covers` ask for.
+fn decoded_for(covers: &[usize]) -> Vec<[usize; 2]> {
+    let photograph = photograph([199, 301]);
+    let whole = decoded(&photograph).unwrap();
+    let sizes = covers.iter().map(|&side| {
+        let options = DecodeOptions {
+            cover: Some([side / 2, side]),
+            ..DecodeOptions::default()
+        };
+        let image = with(&photograph, &options).unwrap();
+        let size = [image.height(), image.width()];
+        let expected = fit(whole.clone(), size, 0, "the whole").unwrap();
+        let (most, mean) = difference(&image, &expected);
+        assert!(most <= 24 && mean < 4.0, "{size:?}: {most}, {mean}");
+        size
+    });
+    sizes.collect()
+}
+
+#[test]
+#[cfg(feature = "libjpeg-turbo")]
+fn photographs_are_decoded_at_the_smallest_scale_that_has_twice_what_is_asked_for() {
+    let found = decoded_for(&[1, 12, 13, 25, 26, 50, 51, 300]);
+    let [eighth, quarter, half, whole] = [[25, 38], [50, 76], [100, 151], [199, 301]];
+    assert_eq!(
+        found,
+        [eighth, eighth, quarter, quarter, half, half, whole, whole]
+    );
+}
+
+#[test]
+#[cfg(not(feature = "libjpeg-turbo"))]
+fn photographs_are_decoded_at_their_full_scale() {
+    assert_eq!(decoded_for(&[1, 50]), [[199, 301]; 2]);
+}
+
+#[test]
+fn palette_tiff_without_its_colours_or_with_other_pixels_is_an_error() {
+    let name = "palette-4-bits-little.tif";
+    let tag_at = |tag: u16| {
+        let entry = [tag.to_le_bytes(), 3_u16.to_le_bytes()].concat();
+        let bytes = fixture(name);
+        let at = bytes.windows(4).position(|found| found == entry);
+        at.unwrap()
+    };
+    let colours = tag_at(320);
+    let missing = failure_of(&patched(name, &[(colours, &[0x41])]));
+    assert!(
+        missing.contains("320") || missing.contains("ColorMap"),
+        "{missing}"
+    );
+    let few = failure_of(&patched(name, &[(colours + 4, &[47])]));
+    assert!(
+        few.ends_with("it has 47 numbers for its colours, where pixels of 4 bits need 48"),
+        "{few}"
+    );
+    let wide = failure_of(&patched(name, &[(tag_at(258) + 8, &[16])]));
+    assert!(wide.ends_with("convert it to PNG"), "{wide}");
+    let options = DecodeOptions {
+        max_pixels: 9 * 13 - 1,
+        ..DecodeOptions::default()
+    };
+    let large = full_message(&with(&fixture(name), &options).unwrap_err());
+    assert!(large.contains("max_pixels"), "{large}");
+}
+
 #[test]
 fn what_is_no_image_is_named() {
     let cases: [(&[u8], &str); 16] = [
@@ -410,7 +489,14 @@ fn what_is_no_image_is_named() {
 
 #[test]
 fn what_no_decoder_here_does_is_said_with_a_way_out() {
-    let message = failure_of(&fixture("palette.tif"));
+    // CIE L*a*b* of 8 bits in the place of a palette.
+    let palette = fixture("palette-4-bits-little.tif");
+    let tag = [6, 1, 3, 0, 1, 0, 0, 0, 3];
+    let at = palette.windows(tag.len()).position(|found| found == tag);
+    let message = failure_of(&patched(
+        "palette-4-bits-little.tif",
+        &[(at.unwrap() + 8, &[8])],
+    ));
     assert!(message.starts_with("image 3 (a picture)"), "{message}");
     assert!(message.contains("Tiff"), "{message}");
     assert!(message.ends_with("convert it to PNG"), "{message}");

@@ -105,6 +105,33 @@ fn batches_are_those_of_a_set_in_memory() {
 }
 
 #[test]
+fn large_photographs_in_memory_are_those_that_are_streamed() {
+    let folder = TempDir::new().unwrap();
+    for index in 0..6 {
+        let picture = marked(150 + index, 210, index);
+        let path = folder.path().join(format!("{index}.jpg"));
+        write(&path, &support::jpeg(&picture));
+    }
+    let files = source(folder.path());
+    let options = options(OnError::Fail);
+    let kept = ImageSet::load_range(files.as_ref(), 0..6, &options, &|_, _| ()).unwrap();
+    let expected = batches(&Arc::new(kept), plan(Order::Shuffled), 0).unwrap();
+    let streamed = streamed(folder.path(), OnError::Fail);
+    assert_eq!(
+        batches(&streamed, plan(Order::Shuffled), 1).unwrap(),
+        expected
+    );
+    let zooms = LoadOptions {
+        zooms: true,
+        ..options
+    };
+    let whole = ImageSet::stream(files, &zooms).unwrap();
+    let mut buffer = aet_geometry::RgbImage::filled(0, 0, [0; 3]);
+    let image = whole.read(2, &mut buffer).unwrap();
+    assert_eq!([image.height(), image.width()], [152, 210]);
+}
+
+#[test]
 fn images_kept_by_their_shorter_side_are_cropped_as_those_that_are_streamed() {
     let folder = folder();
     let files = source(folder.path());

@@ -139,6 +139,7 @@ impl DataConfig {
         LoadOptions {
             size: self.image_size,
             shorter_side: augment.resize,
+            zooms: augment.resized_crop.is_some(),
             workers: workers.max(1),
             decode: self.decode,
             on_error: match self.on_error {

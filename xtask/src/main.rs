@@ -48,13 +48,35 @@ fn check() -> Result<(), String> {
         "doc --workspace --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    if succeeds("nextest --version") {
+    let nextest = succeeds("cargo", "nextest --version");
+    if nextest {
         cargo("nextest run --workspace --locked", &[])?;
         // nextest leaves the examples in the documentation out.
-        cargo("test --workspace --doc --locked", &[])
+        cargo("test --workspace --doc --locked", &[])?;
     } else {
-        cargo("test --workspace --locked", &[])
+        cargo("test --workspace --locked", &[])?;
     }
+    libjpeg_turbo(if nextest { "nextest run" } else { "test" })
+}
+
+/// The tests of `aet-data` that read photographs, by libjpeg-turbo, where its C can be built.
+fn libjpeg_turbo(test: &str) -> Result<(), String> {
+    let missing: Vec<&str> = ["cmake", "nasm"]
+        .into_iter()
+        .filter(|tool| !succeeds(tool, "--version"))
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" and ");
+        println!("without {missing}, the feature libjpeg-turbo is left untested");
+        return Ok(());
+    }
+    let feature = "-p aet-data --features libjpeg-turbo --locked";
+    let tests = "--test broken_inputs --test decoding --test mutations --test streaming";
+    cargo(
+        &format!("clippy {feature} --all-targets -- -D warnings"),
+        &[],
+    )?;
+    cargo(&format!("{test} {feature} {tests}"), &[])
 }
 
 /// Checks that the crates stand in a line and that each owned crate is named where it belongs.
@@ -112,9 +134,9 @@ fn cargo(words: &str, environment: &[(&str, &str)]) -> Result<(), String> {
     Err(format!("cargo {words} failed"))
 }
 
-/// Whether a cargo command is there and works.
-fn succeeds(words: &str) -> bool {
-    Command::new("cargo")
+/// Whether a command is there and works.
+fn succeeds(program: &str, words: &str) -> bool {
+    Command::new(program)
         .args(words.split(' '))
         .output()
         .is_ok_and(|output| output.status.success())

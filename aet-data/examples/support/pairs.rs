@@ -23,6 +23,7 @@ pub fn photographs(
 ) -> Result<(Arc<ImageSet>, Arc<PairPipeline>), Box<dyn Error>> {
     let options = LoadOptions {
         size: Some([224, 224]),
+        shorter_side: Some(256),
         ..LoadOptions::default()
     };
     let augment = Augment {

@@ -1,4 +1,4 @@
-//! The formats that the `image` crate decodes: PNG, WebP, BMP, TIFF and GIF.
+//! The formats that the `image` crate decodes: PNG, WebP, BMP, TIFF (but for palette colours) and GIF.
 
 use std::io::Cursor;
 
@@ -6,7 +6,7 @@ use aet_geometry::RgbImage;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{DecodeOptions, Problem, upright};
+use super::{DecodeOptions, Problem, palette, upright};
 
 /// What a decoder may take in any case, for tables, metadata and rows.
 const SPARE_BYTES: u64 = 1 << 26;
@@ -19,6 +19,11 @@ pub(super) fn decode(
 ) -> Result<RgbImage, Problem> {
     if format == ImageFormat::WebP && !chunks_lie_inside(encoded) {
         return Err(Problem::cut_short());
+    }
+    if format == ImageFormat::Tiff
+        && let Some(numbers) = palette::numbers(encoded)
+    {
+        return palette::decode(&numbers, options);
     }
     let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
     reader.limits(memory(SPARE_BYTES));
@@ -46,7 +51,7 @@ fn memory(bytes: u64) -> Limits {
 }
 
 /// The words for what a decoder says.
-fn explained(error: ImageError) -> Problem {
+pub(super) fn explained(error: ImageError) -> Problem {
     match error {
         ImageError::Limits(_) => Problem::Seen(
             "decoding it takes far more memory than its size explains; it is broken, or made to \

@@ -1,5 +1,6 @@
 //! JPEG, by zune-jpeg, straight to RGB: without the copy of the file and the second and third look
-//! at its headers that `image`'s wrapper of the same decoder takes.
+//! at its headers that `image`'s wrapper of the same decoder takes. With the cargo feature
+//! `libjpeg-turbo`, the coded data of what zune-jpeg accepts goes to that library (`turbo.rs`).
 
 use aet_geometry::RgbImage;
 use image::error::{DecodingError, ImageFormatHint};
@@ -11,6 +12,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+#[cfg(feature = "libjpeg-turbo")]
+use super::turbo;
 use super::{DecodeOptions, Problem, upright};
 
 /// The largest side that a JPEG header can name.
@@ -47,15 +50,28 @@ pub(super) fn decode(
         .filter(|_| options.follow_orientation)
         .and_then(|exif| Orientation::from_exif_chunk(exif))
         .unwrap_or(Orientation::NoTransforms);
+    let mut pixels = spare;
+    #[cfg(feature = "libjpeg-turbo")]
+    if let Some(size) = turbo::decode(encoded, options.cover, &mut pixels) {
+        return turned(size, pixels, orientation);
+    }
     // Stray bytes between headers do no harm. In the coded data, the decoder would leave the rest
     // of the image grey where it meets nonsense, without a word, unless it is strict.
     decoder.set_options(lenient.set_strict_mode(true));
-    let mut pixels = spare;
     pixels.clear();
     pixels.resize(decoder.output_buffer_size().unwrap_or_default(), 0);
     decoder
         .decode_into(&mut pixels)
         .map_err(|error| broken(encoded, error))?;
+    turned([height, width], pixels, orientation)
+}
+
+/// The image of these pixels, the right way up.
+fn turned(
+    [height, width]: [usize; 2],
+    pixels: Vec<u8>,
+    orientation: Orientation,
+) -> Result<RgbImage, Problem> {
     if orientation == Orientation::NoTransforms {
         return RgbImage::new(height, width, pixels)
             .map_err(|error| Problem::Seen(error.to_string()));

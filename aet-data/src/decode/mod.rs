@@ -2,7 +2,9 @@
 //!
 //! [`decode_with`] reads JPEG, PNG, WebP, BMP, TIFF and GIF, of an animation the first frame and of
 //! several pages the first. What a file is, its first bytes tell, not its name. JPEG goes straight
-//! to RGB by zune-jpeg (`jpeg.rs`), the others through the `image` crate (`codecs.rs`).
+//! to RGB by zune-jpeg (`jpeg.rs`) or, with the cargo feature `libjpeg-turbo`, by that library
+//! (`turbo.rs`); the others go through the `image` crate (`codecs.rs`), but for TIFF of palette colours
+//! (`palette.rs`).
 //!
 //! Grey is repeated in all three channels, palettes are looked up, 16 bits are scaled to 8, CMYK is
 //! converted without a profile (in JPEG it counts as inverted, as Adobe writes it), and an alpha
@@ -13,6 +15,9 @@
 mod codecs;
 mod jpeg;
 mod kind;
+mod palette;
+#[cfg(feature = "libjpeg-turbo")]
+mod turbo;
 
 use aet_geometry::RgbImage;
 use image::metadata::Orientation;
@@ -34,6 +39,12 @@ pub struct DecodeOptions {
     /// Whether an image is turned and mirrored as its EXIF or TIFF orientation says, so that it
     /// shows as a viewer shows it.
     pub follow_orientation: bool,
+    /// The least height and width that is of use: where the codec can (JPEG with the cargo feature
+    /// `libjpeg-turbo`), a larger image is decoded at a half, a quarter or an eighth of its scale, as
+    /// long as twice that is left. None for the full scale. No setting: what items are made of decides,
+    /// see [`LoadOptions`](crate::LoadOptions).
+    #[serde(skip)]
+    pub cover: Option<[usize; 2]>,
 }
 
 impl Default for DecodeOptions {
@@ -41,6 +52,7 @@ impl Default for DecodeOptions {
         Self {
             max_pixels: 100_000_000,
             follow_orientation: true,
+            cover: None,
         }
     }
 }

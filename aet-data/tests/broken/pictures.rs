@@ -309,10 +309,30 @@ fn odd() -> Vec<Case> {
             "scaled to 8 bits",
         ),
         Case::skipped(
-            "palette-tiff",
-            "a TIFF file of palette colours, which no decoder here reads",
-            ("broken.tif", || fixture("palette.tif")),
+            "palette-tiff-with-few-colours",
+            "a TIFF file of palette colours that names fewer of them than its pixels can",
+            ("broken.tif", || {
+                let tiff = fixture("palette-4-bits-little.tif");
+                let colours = find(&tiff, &[64, 1, 3, 0]);
+                patched(tiff, &[(colours + 4, &[45])])
+            }),
+            "image 0 (broken.tif): it has 45 numbers for its colours, where pixels of 4 bits need 48",
+        ),
+        Case::skipped(
+            "lab-tiff",
+            "a TIFF file of CIE L*a*b* colours",
+            ("broken.tif", || {
+                let tiff = fixture("palette-4-bits-little.tif");
+                let kind = find(&tiff, &[6, 1, 3, 0]);
+                patched(tiff, &[(kind + 8, &[8])])
+            }),
             "image 0 (broken.tif): …; convert it to PNG",
+        ),
+        Case::read(
+            "palette-tiff",
+            "a TIFF file of palette colours",
+            ("broken.tif", || fixture("palette.tif")),
+            "they are looked up",
         ),
         Case::read(
             "animated-gif",

@@ -90,6 +90,15 @@ pub fn marked(height: usize, width: usize, number: usize) -> RgbImage {
 
 /// `image` as a PNG file.
 pub fn png(image: &RgbImage) -> Vec<u8> {
+    coded(image, image::ImageFormat::Png)
+}
+
+/// `image` as a JPEG file.
+pub fn jpeg(image: &RgbImage) -> Vec<u8> {
+    coded(image, image::ImageFormat::Jpeg)
+}
+
+fn coded(image: &RgbImage, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image::write_buffer_with_format(
         &mut bytes,
@@ -97,7 +106,7 @@ pub fn png(image: &RgbImage) -> Vec<u8> {
         image.width() as u32,
         image.height() as u32,
         image::ExtendedColorType::Rgb8,
-        image::ImageFormat::Png,
+        format,
     )
     .unwrap();
     bytes.into_inner()
