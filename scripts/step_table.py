@@ -7,7 +7,8 @@ usage: step_table.py step --peer train_step_torch.py [--aet target/release/aet] 
 A row is a batch size, a number of threads and a width. Every round runs each program once, one after the
 other; a cell is the median over the rounds, and the ratio that of the medians. `--peer` takes the options
 --batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in both layouts in
-every round, and the one with the higher median counts. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
+every round, and the one with the higher median counts. `--preset` measures another preset than the released
+one, whose peer has to do the same. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
 """
 import argparse, datetime, json, pathlib, re, statistics, sys
 from measure import processor, run
@@ -21,6 +22,7 @@ parser.add_argument("--aet", default=str(HERE.parent / "target/release/aet"))
 parser.add_argument("--peer")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=6)
+parser.add_argument("--preset", default="cifar10-nin-projective")
 parser.add_argument("--only", help="one row, as BATCH:THREADS:WIDTH")
 arguments = parser.parse_args()
 
@@ -30,7 +32,7 @@ def options(batch, threads, width):
 
 
 def aet(what, row):
-    text, memory = run([arguments.aet, "bench", what, *options(*row), "--json"])
+    text, memory = run([arguments.aet, "bench", what, "--preset", arguments.preset, *options(*row), "--json"])
     facts = json.loads(text)
     rate = facts["pairs_per_second" if what == "step" else "images_per_second"]
     return rate, memory, facts
@@ -38,7 +40,7 @@ def aet(what, row):
 
 def burn(row):
     """Burn's own operations, a short try."""
-    command = [arguments.aet, "bench", "step", *options(*row), "--json"]
+    command = [arguments.aet, "bench", "step", "--preset", arguments.preset, *options(*row), "--json"]
     command[command.index("--steps") + 1] = "2"
     text, _ = run([*command, "--warmup", "1"], {"AET_FUSED": "off"})
     return json.loads(text)["pairs_per_second"]
@@ -72,7 +74,7 @@ def step_rows():
             for layout, runs in theirs.items():
                 runs.append(step_peer(row, layout))
         rate, memory = (statistics.median(run[place] for run in ours) for place in (0, 1))
-        floor = statistics.median(run[2]["floor"] for run in ours)
+        floor = statistics.median(run[2].get("floor", float("nan")) for run in ours)
         others = {layout: statistics.median(run[0] for run in runs) for layout, runs in theirs.items()}
         faster = max(others, key=others.get)
         other_memory = statistics.median(run[1] for run in theirs[faster])

@@ -21,10 +21,7 @@ fn main() {
         argument(2, 5.0) as usize,
     );
     let w = |c: usize| ((c as f64 * width).round() as usize).max(8);
-    let unit = |side, channels| Layer::Unit {
-        side,
-        channels: w(channels),
-    };
+    let unit = |side, channels| Layer::unit(side, w(channels));
     let pool = |kind| Layer::Pool {
         kind,
         size: 3,

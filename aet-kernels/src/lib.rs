@@ -12,8 +12,8 @@
 //! use aet_kernels::chain::{Chain, Layer};
 //!
 //! let layers = [
-//!     Layer::Unit { side: 5, channels: 8 },
-//!     Layer::Unit { side: 1, channels: 4 },
+//!     Layer::unit(5, 8),
+//!     Layer::unit(1, 4),
 //! ];
 //! let chain = Chain::new([3, 16, 16], &layers)?;
 //! let images = vec![0.5; 2 * 3 * 16 * 16];

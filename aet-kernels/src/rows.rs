@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::simd::{load, run, store, write};
 
-/// Batch normalisation and ReLU as it is applied: `max(0, (y - mean) * scale + shift)`, per channel.
+/// Batch normalisation and ReLU as it is applied: `max(floor, (y - mean) * scale + shift)`, per channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// Mean of the batch, `[channels]`.
@@ -20,6 +20,8 @@ pub struct Affine<'a> {
     pub scale: &'a [f32],
     /// Shift, `[channels]`.
     pub shift: &'a [f32],
+    /// 0 for ReLU, negative infinity for none.
+    pub floor: f32,
 }
 
 impl Affine<'_> {
@@ -99,7 +101,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// `out = max(0, norm(y))` for `rows` dense rows of `channels` in `y`.
+/// `out = max(floor, norm(y))` for `rows` dense rows of `channels` in `y`.
 pub fn activate(y: &[f32], channels: usize, norm: Affine<'_>, out: &mut [f32], layout: Layout<'_>) {
     let rows = y.len() / channels;
     norm.check(channels);
@@ -126,14 +128,14 @@ impl WithSimd for Activate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let zero = simd.splat_f32s(0.0);
+        let floor = simd.splat_f32s(self.norm.floor);
         for (row, y) in self.y.chunks_exact(self.channels).enumerate() {
             let place = self.layout.place(row);
             for channel in (0..self.channels).step_by(S::F32_LANES) {
                 // SAFETY: channels are whole vectors; `activate` has checked the rest.
                 unsafe {
                     let y = load(simd, y.as_ptr().add(channel));
-                    let value = simd.max_f32s(self.norm.apply(simd, y, channel), zero);
+                    let value = simd.max_f32s(self.norm.apply(simd, y, channel), floor);
                     store(simd, self.out.as_mut_ptr().add(place + channel), value);
                 }
             }
@@ -141,13 +143,14 @@ impl WithSimd for Activate<'_> {
     }
 }
 
-/// `rows = max(0, rows + shift)` in place, for dense rows `stride` apart: what is left of batch
+/// `rows = max(floor, rows + shift)` in place, for dense rows `stride` apart: what is left of batch
 /// normalisation once its scale is in the weights.
-pub fn shift_and_clip(rows: &mut [f32], stride: usize, shift: &[f32]) {
+pub fn shift_and_clip(rows: &mut [f32], stride: usize, shift: &[f32], floor: f32) {
     run(ShiftAndClip {
         rows,
         stride,
         shift,
+        floor,
     });
 }
 
@@ -155,6 +158,7 @@ struct ShiftAndClip<'a> {
     rows: &'a mut [f32],
     stride: usize,
     shift: &'a [f32],
+    floor: f32,
 }
 
 impl WithSimd for ShiftAndClip<'_> {
@@ -162,7 +166,7 @@ impl WithSimd for ShiftAndClip<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let zero = simd.splat_f32s(0.0);
+        let floor = simd.splat_f32s(self.floor);
         let channels = self.shift.len();
         for row in self.rows.chunks_mut(self.stride) {
             let row = &mut row[..channels];
@@ -172,7 +176,7 @@ impl WithSimd for ShiftAndClip<'_> {
                     let place = row.as_mut_ptr().add(channel);
                     let shift = load(simd, self.shift.as_ptr().add(channel));
                     let sum = simd.add_f32s(load(simd, place), shift);
-                    store(simd, place, simd.max_f32s(sum, zero));
+                    store(simd, place, simd.max_f32s(sum, floor));
                 }
             }
         }
@@ -353,7 +357,7 @@ impl WithSimd for ThroughNorm<'_> {
     }
 }
 
-/// The gradient before ReLU: `dz` is `da` where the activation of `y` is above 0, else 0. It goes to
+/// The gradient before ReLU: `dz` is `da` where the normalised `y` is above the floor, else 0. It goes to
 /// dense rows of `dz`; `sums`, `[2, channels]`, become the sums of `dz` and of `dz (y - mean)`.
 pub fn through_relu(
     da: &[f32],
@@ -414,6 +418,7 @@ impl ThroughRelu<'_> {
     unsafe fn columns<S: Simd, const V: usize>(&mut self, simd: S, first: usize) {
         let channels = self.sums.len() / 2;
         let zero = simd.splat_f32s(0.0);
+        let floor = simd.splat_f32s(self.norm.floor);
         let [mut mean, mut scale, mut shift, mut plain, mut products] = [[zero; V]; 5];
         // SAFETY: by the caller's promise.
         unsafe {
@@ -430,7 +435,7 @@ impl ThroughRelu<'_> {
                     let at = v * S::F32_LANES;
                     let off = simd.sub_f32s(load(simd, self.y.as_ptr().add(place + at)), mean[v]);
                     let z = simd.mul_add_e_f32s(off, scale[v], shift[v]);
-                    let alive = simd.greater_than_f32s(z, zero);
+                    let alive = simd.greater_than_f32s(z, floor);
                     let dz = simd.select_f32s(alive, load(simd, da.add(at)), zero);
                     plain[v] = simd.add_f32s(plain[v], dz);
                     products[v] = simd.mul_add_e_f32s(dz, off, products[v]);

@@ -3,12 +3,25 @@
 
 mod reference;
 
-use aet_kernels::chain::{Chain, ChainError, Layer};
+use aet_kernels::chain::{Chain, ChainError, Layer, Window};
 use aet_kernels::pool::PoolKind;
 use reference::{Images, Reference, relative, uniform};
 
 const fn unit(side: usize, channels: usize) -> Layer {
-    Layer::Unit { side, channels }
+    Layer::unit(side, channels)
+}
+
+/// A unit of this side, stride and padding.
+const fn stepping([side, stride, padding]: [usize; 3], channels: usize, rectified: bool) -> Layer {
+    Layer::Unit {
+        window: Window {
+            side,
+            stride,
+            padding,
+        },
+        channels,
+        rectified,
+    }
 }
 
 const fn pool(kind: PoolKind) -> Layer {
@@ -35,6 +48,15 @@ const NETWORK: [Layer; 11] = [
     unit(1, 5),
 ];
 
+/// What residual networks and AlexNet begin with, and the branch of a block of the former.
+const STEPPING: [Layer; 5] = [
+    stepping([7, 2, 3], 9, true),
+    pool(PoolKind::Max),
+    stepping([3, 2, 1], 11, true),
+    stepping([1, 2, 0], 9, true),
+    stepping([3, 1, 1], 10, false),
+];
+
 struct Case {
     chain: Chain,
     layers: &'static [Layer],
@@ -51,8 +73,11 @@ impl Case {
         let mut first = 0;
         let mut inputs = input[0];
         for layer in layers {
-            if let Layer::Unit { side, channels } = layer {
-                first += channels * inputs * side * side;
+            if let Layer::Unit {
+                window, channels, ..
+            } = layer
+            {
+                first += channels * inputs * window.side * window.side;
                 for scale in &mut parameters[first..first + channels] {
                     *scale = 1.0 + 0.5 * *scale;
                 }
@@ -77,13 +102,15 @@ impl Case {
 
 #[test]
 fn features_statistics_and_gradients_equal_those_in_f64() {
-    for (size, batch, seed) in [
-        ([3, 16, 16], 5, 1),
-        ([3, 13, 21], 3, 2),
-        ([4, 9, 8], 2, 3),
-        ([8, 7, 7], 4, 4),
+    for (layers, size, batch, seed) in [
+        (&NETWORK[..], [3, 16, 16], 5, 1),
+        (&NETWORK, [3, 13, 21], 3, 2),
+        (&NETWORK, [4, 9, 8], 2, 3),
+        (&NETWORK, [8, 7, 7], 4, 4),
+        (&STEPPING, [3, 64, 64], 4, 5),
+        (&STEPPING, [3, 51, 38], 5, 6),
     ] {
-        let case = Case::new(&NETWORK, size, batch, seed);
+        let case = Case::new(layers, size, batch, seed);
         let (features, statistics, trace) =
             case.chain.forward(&case.images, 1, &case.parameters, true);
         let mut reference = Reference::new(case.layers, &case.parameters);
@@ -136,8 +163,13 @@ fn views_go_through_as_if_each_were_alone() {
 
 #[test]
 fn frozen_features_equal_those_in_f64() {
-    for (size, batch, seed) in [([3, 16, 16], 5, 1), ([3, 13, 21], 35, 2), ([8, 8, 9], 2, 3)] {
-        let case = Case::new(&NETWORK, size, batch, seed);
+    for (layers, size, batch, seed) in [
+        (&NETWORK[..], [3, 16, 16], 5, 1),
+        (&NETWORK, [3, 13, 21], 35, 2),
+        (&NETWORK, [8, 8, 9], 2, 3),
+        (&STEPPING, [3, 41, 58], 19, 4),
+    ] {
+        let case = Case::new(layers, size, batch, seed);
         let statistics: Vec<f32> = uniform(case.chain.statistics(), 3)
             .iter()
             .map(|v| 1.5 + v)
@@ -153,34 +185,38 @@ fn frozen_features_equal_those_in_f64() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let case = Case::new(&NETWORK, [3, 20, 20], 64, 5);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
-            let (features, statistics, trace) =
-                case.chain.forward(&case.images, 1, &case.parameters, false);
-            let (gradients, images) = case.chain.backward(&case.images, trace, &features);
-            assert!(images.is_none());
-            let frozen = case.chain.frozen_features(
-                &case.images,
-                &case.parameters,
-                &case.parameters[..statistics.len()],
-            );
-            (
-                features,
-                statistics,
-                gradients,
-                frozen.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
-            )
-        })
-    };
-    let one = run(1);
-    for threads in [2, 3, 4] {
-        assert!(one == run(threads), "{threads} threads");
+    for case in [
+        Case::new(&NETWORK, [3, 20, 20], 64, 5),
+        Case::new(&STEPPING, [3, 41, 41], 64, 6),
+    ] {
+        let one = run(&case, 1);
+        for threads in [2, 3, 4] {
+            assert!(one == run(&case, threads), "{threads} threads");
+        }
     }
+}
+
+/// What a number of threads makes of a case: features, statistics, gradients, and frozen features.
+fn run(case: &Case, threads: usize) -> [Vec<u32>; 4] {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
+    pool.install(|| {
+        let Case {
+            chain,
+            images,
+            parameters,
+            ..
+        } = case;
+        let (features, statistics, trace) = chain.forward(images, 1, parameters, false);
+        let (gradients, of_images) = chain.backward(images, trace, &features);
+        assert!(of_images.is_none());
+        let running = &parameters[..statistics.len()];
+        let frozen = chain.frozen_features(images, parameters, running);
+        [features, statistics, gradients, frozen]
+            .map(|values| values.iter().map(|value| value.to_bits()).collect())
+    })
 }
 
 #[test]
@@ -191,6 +227,9 @@ fn impossible_chains_are_refused() {
     for layers in [
         &[unit(2, 4)][..],
         &[unit(3, 0)],
+        &[stepping([9, 1, 0], 4, true)],
+        &[stepping([3, 0, 1], 4, true)],
+        &[stepping([3, 1, 2], 4, true)],
         &[pool(PoolKind::Max)],
         &[unit(3, 4), pool(PoolKind::Max), pool(PoolKind::Max)],
     ] {

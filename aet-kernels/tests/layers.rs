@@ -4,7 +4,7 @@
 mod reference;
 
 use aet_kernels::buffer::Buffer;
-use aet_kernels::convolution::{Algorithm, Convolution};
+use aet_kernels::convolution::{Algorithm, Convolution, Window};
 use aet_kernels::simd::lanes;
 use proptest::prelude::*;
 use reference::{Images, each_product, relative, uniform};
@@ -20,7 +20,7 @@ struct Case {
 
 impl Case {
     fn new(
-        side: usize,
+        window: Window,
         size: [usize; 2],
         channels: [usize; 2],
         batch: usize,
@@ -31,30 +31,19 @@ impl Case {
             true => channels[0],
             false => channels[0].next_multiple_of(lanes()),
         };
-        let convolution = Convolution::new(side, size, channels, stored);
-        let pixels = batch * size[0] * size[1];
+        let convolution = Convolution::new(window, size, channels, stored);
+        let pixels = |[height, width]: [usize; 2]| batch * height * width;
         Self {
-            input: uniform(pixels * channels[0], seed),
+            input: uniform(pixels(size) * channels[0], seed),
             kernel: uniform(convolution.weight_len(), seed + 1),
-            gradient: uniform(pixels * channels[1], seed + 2),
+            gradient: uniform(pixels(convolution.output()) * channels[1], seed + 2),
             convolution,
             batch,
         }
     }
 
-    fn shape(&self, channels: usize) -> [usize; 4] {
-        [
-            self.batch,
-            channels,
-            self.convolution.height,
-            self.convolution.width,
-        ]
-    }
-
-    /// Value of channel `c` of pixel `pixel` of planes.
-    fn at(&self, planes: &[f32], channels: usize, pixel: usize, c: usize) -> f32 {
-        let pixels = self.convolution.height * self.convolution.width;
-        planes[(pixel / pixels * channels + c) * pixels + pixel % pixels]
+    fn shape(&self, channels: usize, [height, width]: [usize; 2]) -> [usize; 4] {
+        [self.batch, channels, height, width]
     }
 
     /// Output, gradient of kernel and, if it is wanted, of input, by planes.
@@ -66,16 +55,18 @@ impl Case {
         let mut sums: Vec<Buffer> = Vec::new();
         let mut out = vec![0.0; self.gradient.len()];
         let mut back = vec![0.0; self.input.len()];
-        let pixels = conv.height * conv.width;
-        let plane = |channels: usize, pixel: usize, c: usize| {
+        let place = |pixels: usize, channels: usize, pixel: usize, c: usize| {
             (pixel / pixels * channels + c) * pixels + pixel % pixels
         };
+        let (pixels_in, pixels_out) = (conv.height * conv.width, conv.output().iter().product());
+        let input_at = |pixel, c| place(pixels_in, inputs, pixel, c);
+        let output_at = |pixel, c| place(pixels_out, outputs, pixel, c);
         for (number, chunk) in conv.chunks(self.batch).into_iter().enumerate() {
             let placed = conv.place_input(chunk, &mut scratch);
             for (row, offset) in placed.offsets.iter().enumerate() {
                 for c in 0..conv.stored_in {
                     placed.buffer[*offset as usize + c] = match c < inputs {
-                        true => self.at(&self.input, inputs, placed.first + row, c),
+                        true => self.input[input_at(placed.first + row, c)],
                         false => 0.0,
                     };
                 }
@@ -83,7 +74,7 @@ impl Case {
             conv.forward(chunk, &weights, &mut scratch);
             for row in 0..chunk.rows {
                 for c in 0..outputs {
-                    out[plane(outputs, chunk.first + row, c)] =
+                    out[output_at(chunk.first + row, c)] =
                         scratch.output[row * conv.out_stride() + c];
                 }
             }
@@ -91,7 +82,7 @@ impl Case {
             for (row, offset) in placed.offsets.iter().enumerate() {
                 for c in 0..conv.stored_out() {
                     placed.buffer[*offset as usize + c] = match c < outputs {
-                        true => self.at(&self.gradient, outputs, placed.first + row, c),
+                        true => self.gradient[output_at(placed.first + row, c)],
                         false => 0.0,
                     };
                 }
@@ -108,11 +99,13 @@ impl Case {
             let mut offsets = Vec::new();
             let layout = conv.input_gradient_layout(chunk, &mut offsets);
             let stored = inputs.next_multiple_of(lanes());
-            let mut rows = vec![0.0; chunk.rows * stored];
+            let own = conv.input_chunk(chunk);
+            let mut rows = vec![0.0; own.rows * stored];
             layout.copy(&scratch.input_gradient, &mut rows, stored);
-            for row in 0..chunk.rows {
+            for row in 0..own.rows {
                 for c in 0..inputs {
-                    back[plane(inputs, chunk.first + row, c)] = rows[row * stored + c];
+                    // Each pixel comes once.
+                    back[input_at(own.first + row, c)] += rows[row * stored + c];
                 }
             }
         }
@@ -124,16 +117,23 @@ impl Case {
     /// The same in f64.
     fn expected(&self) -> [Vec<f64>; 3] {
         let conv = &self.convolution;
-        let input = Images::of(self.shape(conv.channels_in), &self.input);
-        let gradient = Images::of(self.shape(conv.channels_out), &self.gradient);
+        let size = [conv.height, conv.width];
+        let input = Images::of(self.shape(conv.channels_in, size), &self.input);
+        let shape = self.shape(conv.channels_out, conv.output());
+        let gradient = Images::of(shape, &self.gradient);
         let mut out = vec![0.0; gradient.values.len()];
         let mut kernel = vec![0.0; self.kernel.len()];
         let mut back = vec![0.0; input.values.len()];
-        each_product(input.shape, conv.channels_out, conv.side, |from, k, to| {
-            out[to] += input.values[from] * f64::from(self.kernel[k]);
-            kernel[k] += input.values[from] * gradient.values[to];
-            back[from] += gradient.values[to] * f64::from(self.kernel[k]);
-        });
+        each_product(
+            input.shape,
+            conv.channels_out,
+            conv.window,
+            |from, k, to| {
+                out[to] += input.values[from] * f64::from(self.kernel[k]);
+                kernel[k] += input.values[from] * gradient.values[to];
+                back[from] += gradient.values[to] * f64::from(self.kernel[k]);
+            },
+        );
         [out, kernel, back]
     }
 
@@ -153,7 +153,28 @@ proptest! {
         inputs in 1_usize..33, outputs in 1_usize..41,
         batch in 1_usize..5, exact: bool, seed in 0_u64..1_000_000,
     ) {
-        let case = Case::new(side, [height, width], [inputs, outputs], batch, exact, seed);
+        let window = Window::same(side);
+        let case = Case::new(window, [height, width], [inputs, outputs], batch, exact, seed);
+        for (part, error) in ["output", "kernel", "input"].iter().zip(case.errors()) {
+            prop_assert!(error < 1e-4, "{part} of {:?} is off by {error}", case.convolution);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn strides_and_paddings_of_any_kind_equal_those_in_f64(
+        side in prop::sample::select(vec![1_usize, 3, 5, 7, 11]),
+        stride in 1_usize..5, padding in 0_usize..6,
+        height in 1_usize..29, width in 1_usize..37,
+        inputs in 1_usize..19, outputs in 1_usize..21,
+        batch in 1_usize..4, exact: bool, seed in 0_u64..1_000_000,
+    ) {
+        let padding = padding.min(side / 2);
+        let window = Window { side, stride, padding };
+        // Room for one output at least.
+        let size = [height, width].map(|length| length.max(side - 2 * padding));
+        let case = Case::new(window, size, [inputs, outputs], batch, exact, seed);
         for (part, error) in ["output", "kernel", "input"].iter().zip(case.errors()) {
             prop_assert!(error < 1e-4, "{part} of {:?} is off by {error}", case.convolution);
         }
@@ -169,7 +190,14 @@ fn rounding_of_the_encoders_layers() {
         (5, 16, [24, 48]),
         (3, 8, [48, 48]),
     ] {
-        let case = Case::new(side, [size; 2], channels, 4, channels[0] == 3, 7);
+        let case = Case::new(
+            Window::same(side),
+            [size; 2],
+            channels,
+            4,
+            channels[0] == 3,
+            7,
+        );
         let [out, kernel, back] = case.errors();
         let way = case.convolution.algorithm;
         println!(
@@ -184,7 +212,7 @@ fn rounding_of_the_encoders_layers() {
 fn images_of_one_channel_or_three_are_convolved_in_registers() {
     for (side, inputs) in [(3, 1), (3, 3), (5, 1), (5, 3)] {
         for size in [[1, 1], [3, 5], [4, 4], [9, 13], [6, 70], [33, 30]] {
-            let case = Case::new(side, size, [inputs, 9], 2, true, 4);
+            let case = Case::new(Window::same(side), size, [inputs, 9], 2, true, 4);
             assert_eq!(case.convolution.algorithm, Algorithm::Shallow);
             for error in case.errors() {
                 assert!(error < 2e-5, "{side} {inputs} {size:?}: {error}");
@@ -195,13 +223,14 @@ fn images_of_one_channel_or_three_are_convolved_in_registers() {
 
 #[test]
 fn large_images_and_few_channels_are_convolved_without_transforms() {
-    let way = |size, channels| Convolution::new(3, size, channels, channels[0]).algorithm;
+    let way =
+        |size, channels| Convolution::new(Window::same(3), size, channels, channels[0]).algorithm;
     let lanes = lanes().max(8);
     assert_eq!(way([128, 128], [lanes, 32]), Algorithm::Winograd);
     assert_eq!(way([129, 128], [lanes, 32]), Algorithm::Direct);
     assert_eq!(way([8, 8], [3, 32]), Algorithm::Shallow);
     assert_eq!(way([8, 8], [4, 32]), Algorithm::Direct);
-    let case = Case::new(3, [129, 128], [lanes, lanes], 1, false, 3);
+    let case = Case::new(Window::same(3), [129, 128], [lanes, lanes], 1, false, 3);
     let error = case.errors().into_iter().fold(0.0, f64::max);
     assert!(error < 1e-4, "{error}");
 }

@@ -261,8 +261,9 @@ impl Unit {
                     convolution.backward(chunk, weights, scratch, (sums, fresh));
                     if wanted {
                         let layout = convolution.input_gradient_layout(chunk, offsets);
-                        // SAFETY: each chunk is worked on once.
-                        unsafe { shared.take(number, chunk, &scratch.input_gradient, layout) };
+                        let pixels = convolution.input_chunk(chunk);
+                        // SAFETY: each chunk is worked on once, and each pixel comes with one.
+                        unsafe { shared.take(number, pixels, &scratch.input_gradient, layout) };
                     }
                 }
             },
@@ -377,10 +378,10 @@ impl<'a> Sink<'a> {
 }
 
 impl SharedSink<'_, '_> {
-    /// Takes the gradient of a chunk's activated input.
+    /// Takes the gradient of the activated input that comes with chunk `number`.
     ///
     /// # Safety
-    /// No other thread brings the same chunk.
+    /// No other thread brings the same chunk, or one of the same pixels.
     unsafe fn take(&self, number: usize, chunk: Chunk, gradient: &[f32], layout: Layout<'_>) {
         let stored = self.stored;
         let part = chunk.first * stored..(chunk.first + chunk.rows) * stored;

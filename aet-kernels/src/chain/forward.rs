@@ -162,7 +162,8 @@ impl Unit {
     ) -> Output {
         let convolution = &self.convolution;
         let stored = convolution.stored_out();
-        let pixels = batch.images * convolution.height * convolution.width;
+        let [height, width] = convolution.output();
+        let pixels = batch.images * height * width;
         let mut values = Buffer::stale(pixels * stored);
         let chunks = self.chunks(batch);
         let mut moments = Buffer::stale(chunks.len() * 2 * stored);
@@ -222,6 +223,7 @@ impl Unit {
             inverse,
             scale,
             shift,
+            floor: self.floor(),
         }
     }
 }

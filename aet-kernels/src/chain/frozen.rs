@@ -4,7 +4,7 @@
 use super::source::{Source, to_planes};
 use super::{Chain, EPSILON, Stage, Unit};
 use crate::buffer::Buffer;
-use crate::convolution::Weights;
+use crate::convolution::{Algorithm, Weights};
 use crate::rows::shift_and_clip;
 use crate::workers::{Shared, for_each, threads};
 
@@ -150,7 +150,7 @@ impl Frozen<'_> {
         };
         let followers = stages[place + 1..]
             .iter()
-            .take_while(|stage| matches!(stage, Stage::Unit(unit) if unit.convolution.side == 1))
+            .take_while(|stage| matches!(stage, Stage::Unit(unit) if unit.convolution.algorithm == Algorithm::Pointwise))
             .count();
         let end = place + 1 + followers;
         let mut out = Buffer::stale(count * stages[end - 1].output_len());
@@ -165,7 +165,7 @@ impl Frozen<'_> {
             convolution.forward(chunk, &own.weights, &mut scratch);
             let stride = convolution.out_stride();
             let rows = &mut scratch.output[..chunk.rows * stride];
-            shift_and_clip(rows, stride, &own.shift);
+            shift_and_clip(rows, stride, &own.shift, head.floor());
             let out = &mut out[chunk.first * stored..(chunk.first + chunk.rows) * stored];
             self.follow(place + 1..end, rows, stride, out);
         }
@@ -195,7 +195,7 @@ impl Frozen<'_> {
                 let mut next = Buffer::stale(count * out_stride);
                 unit.convolution
                     .forward_rows(input, stride, &frozen.weights, &mut next);
-                shift_and_clip(&mut next, out_stride, &frozen.shift);
+                shift_and_clip(&mut next, out_stride, &frozen.shift, unit.floor());
                 now = Some((next, out_stride));
             }
             let (last, stride) = now.as_ref().map_or((rows, stride), |(b, s)| (&b[..], *s));

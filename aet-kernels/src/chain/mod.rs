@@ -11,10 +11,12 @@ mod forward;
 mod frozen;
 mod source;
 
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
+pub use crate::convolution::Window;
 pub use forward::{Statistics, Trace};
 
 use crate::convolution::{Chunk, Convolution, Weights};
@@ -26,13 +28,14 @@ pub const EPSILON: f32 = 1e-5;
 /// A layer of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
-    /// Convolution without bias, of stride 1 and as much padding as keeps the size, batch
-    /// normalisation, ReLU.
+    /// Convolution without bias, batch normalisation, and ReLU where it is rectified.
     Unit {
-        /// Side of the kernel, odd.
-        side: usize,
+        /// Of the convolution.
+        window: Window,
         /// Channels out.
         channels: usize,
+        /// Whether there is a ReLU.
+        rectified: bool,
     },
     /// Pooling; has to follow a unit.
     Pool {
@@ -47,6 +50,17 @@ pub enum Layer {
     },
 }
 
+impl Layer {
+    /// A unit with ReLU, of stride 1 and as much padding as keeps the size for an odd `side`.
+    pub const fn unit(side: usize, channels: usize) -> Self {
+        Self::Unit {
+            window: Window::same(side),
+            channels,
+            rectified: true,
+        }
+    }
+}
+
 /// Multiply-adds of a chain's convolutions for one image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MultiplyAdds {
@@ -58,6 +72,15 @@ pub struct MultiplyAdds {
     pub training: usize,
     /// Forward and backward as they are done.
     pub training_done: usize,
+}
+
+impl AddAssign for MultiplyAdds {
+    fn add_assign(&mut self, other: Self) {
+        self.forward += other.forward;
+        self.forward_done += other.forward_done;
+        self.training += other.training;
+        self.training_done += other.training_done;
+    }
 }
 
 /// Why a chain cannot be built.
@@ -149,6 +172,7 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Unit {
     convolution: Convolution,
+    rectified: bool,
     /// Of its kernel; its scales and shifts follow.
     first_parameter: usize,
     /// Of its mean; its variance follows.
@@ -160,11 +184,24 @@ impl Unit {
         self.convolution.channels_out
     }
 
+    /// What its normalised values are clipped at.
+    fn floor(&self) -> f32 {
+        match self.rectified {
+            true => 0.0,
+            false => f32::NEG_INFINITY,
+        }
+    }
+
+    /// Pixels of its output.
+    fn pixels(&self) -> usize {
+        self.convolution.output().iter().product()
+    }
+
     /// The chunks that it is worked on in, those of a view after those of the view before, as many
     /// for each; none reaches over two views.
     fn chunks(&self, batch: Batch) -> Vec<Chunk> {
         let images = batch.images / batch.views;
-        let pixels = images * self.convolution.height * self.convolution.width;
+        let pixels = images * self.pixels();
         let of_a_view = self.convolution.chunks(images);
         let chunks = (0..batch.views).flat_map(|view| {
             let from = view * pixels;
@@ -194,12 +231,8 @@ impl Stage {
     fn output(&self) -> [usize; 3] {
         match self {
             Self::Unit(unit) => {
-                let convolution = &unit.convolution;
-                [
-                    convolution.height,
-                    convolution.width,
-                    convolution.stored_out(),
-                ]
+                let [height, width] = unit.convolution.output();
+                [height, width, unit.convolution.stored_out()]
             }
             Self::Pool(pool) => {
                 let [height, width] = pool.output();
@@ -256,18 +289,26 @@ impl Chain {
             None => [self.height, self.width, self.channels],
         };
         match *layer {
-            Layer::Unit { side, channels } => {
-                if side % 2 == 0 || channels == 0 {
-                    return Err("needs a kernel of odd side and at least one channel");
+            Layer::Unit {
+                window,
+                channels,
+                rectified,
+            } => {
+                if !window.fits([height, width]) || channels == 0 {
+                    return Err(
+                        "needs a kernel of odd side with at most half of it as padding, no larger \
+                                than the image, and at least one channel",
+                    );
                 }
                 let channels_in = self.output_channels();
                 Ok(Stage::Unit(Unit {
                     convolution: Convolution::new(
-                        side,
+                        window,
                         [height, width],
                         [channels_in, channels],
                         stored,
                     ),
+                    rectified,
                     first_parameter: self.parameters,
                     first_statistic: self.statistics,
                 }))
@@ -339,24 +380,27 @@ impl Chain {
     /// Pixels that each unit normalises over, of one image.
     pub fn unit_pixels(&self) -> Vec<usize> {
         let pixels = self.stages.iter().filter_map(|stage| match stage {
-            Stage::Unit(unit) => Some(unit.convolution.height * unit.convolution.width),
+            Stage::Unit(unit) => Some(unit.pixels()),
             Stage::Pool(_) => None,
         });
         pixels.collect()
     }
 
-    /// Multiply-adds of the convolutions for one image.
-    pub fn multiply_adds(&self) -> MultiplyAdds {
+    /// Multiply-adds of the convolutions for one image, training with the gradient of the images or
+    /// without it.
+    pub fn multiply_adds(&self, images_gradient: bool) -> MultiplyAdds {
         let mut sum = MultiplyAdds::default();
         for (place, stage) in self.stages.iter().enumerate() {
             let Stage::Unit(unit) = stage else { continue };
-            let [defined, done] = unit.convolution.multiply_adds();
-            // Forward, to the weights, and to the input but for the images.
-            let passes = if place == 0 { 2 } else { 3 };
-            sum.forward += defined;
-            sum.forward_done += done;
-            sum.training += passes * defined;
-            sum.training_done += passes * done;
+            let [forward, forward_done] = unit.convolution.multiply_adds();
+            // Forward, to the weights, and to the input.
+            let passes = if place > 0 || images_gradient { 3 } else { 2 };
+            sum += MultiplyAdds {
+                forward,
+                forward_done,
+                training: passes * forward,
+                training_done: passes * forward_done,
+            };
         }
         sum
     }

@@ -3,7 +3,11 @@
 use crate::convolution::Placed;
 use crate::rows::{Affine, Layout, activate};
 
-/// Batch normalisation of a batch, per channel as stored; padding has scale and shift 0.
+/// Values of a plane that are taken at a time: those of a cache line, so that it is read or written once.
+const LINE: usize = 16;
+
+/// Batch normalisation of a batch, per channel as stored, and what it is clipped at; padding has scale and
+/// shift 0.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
     pub mean: Vec<f32>,
@@ -11,6 +15,7 @@ pub(super) struct Norm {
     pub inverse: Vec<f32>,
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
+    pub floor: f32,
 }
 
 impl Norm {
@@ -19,6 +24,7 @@ impl Norm {
             mean: &self.mean,
             scale: &self.scale,
             shift: &self.shift,
+            floor: self.floor,
         }
     }
 }
@@ -78,13 +84,23 @@ impl Source<'_> {
                 channels,
                 pixels,
             } => {
-                for row in 0..rows {
-                    let pixel = first + row;
-                    let start = pixel / pixels * channels * pixels + pixel % pixels;
-                    let out = &mut out[layout.place(row)..];
-                    for channel in 0..channels {
-                        out[channel] = values[start + channel * pixels];
+                let mut row = 0;
+                while row < rows {
+                    let (image, pixel) = ((first + row) / pixels, (first + row) % pixels);
+                    // Neighbours in the planes, which share cache lines.
+                    let count = LINE.min(rows - row).min(pixels - pixel);
+                    let mut places = [0; LINE];
+                    for (place, row) in places.iter_mut().zip(row..row + count) {
+                        *place = layout.place(row);
                     }
+                    for channel in 0..channels {
+                        let plane =
+                            &values[(image * channels + channel) * pixels + pixel..][..count];
+                        for (place, value) in places.iter().zip(plane) {
+                            out[place + channel] = *value;
+                        }
+                    }
+                    row += count;
                 }
             }
             Self::Plain { values, channels } => {
@@ -122,19 +138,31 @@ impl Source<'_> {
 /// `[pixels, stored]` to `[channels, pixels]`.
 pub(super) fn to_planes(rows: &[f32], stored: usize, planes: &mut [f32]) {
     let pixels = rows.len() / stored;
-    for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
-        for (pixel, value) in plane.iter_mut().enumerate() {
-            *value = rows[pixel * stored + channel];
+    let channels = planes.len() / pixels;
+    for (block, rows) in rows.chunks(LINE * stored).enumerate() {
+        let first = block * LINE;
+        for channel in 0..channels {
+            let plane = &mut planes[channel * pixels + first..];
+            for (value, row) in plane.iter_mut().zip(rows.chunks_exact(stored)) {
+                *value = row[channel];
+            }
         }
     }
 }
 
 /// `[channels, pixels]` to `[pixels, stored]`, the padding 0.
 pub(super) fn from_planes(planes: &[f32], pixels: usize, stored: usize, rows: &mut [f32]) {
-    rows.fill(0.0);
-    for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
-        for (pixel, value) in plane.iter().enumerate() {
-            rows[pixel * stored + channel] = *value;
+    let channels = planes.len() / pixels;
+    for (block, rows) in rows.chunks_mut(LINE * stored).enumerate() {
+        let first = block * LINE;
+        for channel in 0..channels {
+            let plane = &planes[channel * pixels + first..];
+            for (row, value) in rows.chunks_exact_mut(stored).zip(plane) {
+                row[channel] = *value;
+            }
+        }
+        for row in rows.chunks_exact_mut(stored) {
+            row[channels..].fill(0.0);
         }
     }
 }

@@ -1,23 +1,27 @@
-//! A convolution of stride 1 that keeps the image's size, a chunk of pixels at a time: forward, and
-//! backward to its weights and its input.
+//! A convolution, a chunk of pixels at a time: forward, and backward to its weights and its input.
 //!
 //! Four ways, chosen by shape: 1x1 kernels are plain products of rows; kernels of 3 and 5 with
 //! enough channels, on images that are not large, go through Winograd's transforms, whole images at
-//! a time, and images of one channel or three a strip at a time; everything else is a product whose
-//! rows are the pixels' neighbourhoods, a strip of an image at a time.
+//! a time, and images of one channel or three a strip at a time; everything else, and whatever changes
+//! the size of images, is a product whose rows are the pixels' neighbourhoods, a strip of an image at a
+//! time.
 
 mod passes;
 mod weights;
+mod window;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 pub use passes::Placed;
 pub use weights::Weights;
+pub use window::Window;
 
 use crate::buffer::Buffer;
 use crate::product::SLACK;
 use crate::simd::padded;
 use crate::winograd::{OUTPUTS, Planes, TileRow, Tiling};
+use window::Reach;
 
 /// Rows that a product is done for at a time, so that its operands stay in the second-level cache.
 const BLOCK_ROWS: usize = 128;
@@ -52,11 +56,11 @@ fn winograd_is_on() -> bool {
     *ON.get_or_init(|| std::env::var("AET_WINOGRAD").as_deref() != Ok("off"))
 }
 
-/// A convolution with odd kernel, stride 1 and as much padding as keeps the size.
+/// A convolution of images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Convolution {
-    /// Side of the kernel.
-    pub side: usize,
+    /// Kernel, stride and padding.
+    pub window: Window,
     /// Height of the image, in pixels.
     pub height: usize,
     /// Width of the image, in pixels.
@@ -71,7 +75,7 @@ pub struct Convolution {
     pub algorithm: Algorithm,
 }
 
-/// Some consecutive pixels of a batch.
+/// Some consecutive pixels of a batch, of its output unless another is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
     /// First pixel, counted over the batch.
@@ -103,15 +107,21 @@ fn block_stride(channels: usize) -> usize {
 
 impl Convolution {
     /// A convolution of images whose channels are stored as `stored_in` (`channels_in`, or more).
+    ///
+    /// # Panics
+    /// When the window does not fit the images.
     pub fn new(
-        side: usize,
+        window: Window,
         [height, width]: [usize; 2],
         [channels_in, channels_out]: [usize; 2],
         stored_in: usize,
     ) -> Self {
+        assert!(window.fits([height, width]));
+        let side = window.side;
         let tiles = height.div_ceil(OUTPUTS) * width.div_ceil(OUTPUTS);
         let enough = channels_in.min(channels_out) >= WINOGRAD_CHANNELS && tiles <= WINOGRAD_TILES;
         let algorithm = match side {
+            _ if !window.keeps_size() => Algorithm::Direct,
             1 => Algorithm::Pointwise,
             3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
                 Algorithm::Winograd
@@ -125,7 +135,7 @@ impl Convolution {
             _ => Algorithm::Direct,
         };
         Self {
-            side,
+            window,
             height,
             width,
             channels_in,
@@ -133,6 +143,11 @@ impl Convolution {
             stored_in,
             algorithm,
         }
+    }
+
+    /// Height and width of the output, in pixels.
+    pub fn output(&self) -> [usize; 2] {
+        [self.height, self.width].map(|length| self.window.outputs(length))
     }
 
     /// Channels out as they are stored.
@@ -151,13 +166,13 @@ impl Convolution {
 
     /// Number of weights.
     pub fn weight_len(&self) -> usize {
-        self.channels_out * self.channels_in * self.side * self.side
+        self.channels_out * self.channels_in * self.taps()
     }
 
     /// Multiply-adds for one image: by definition, and as they are done, transforms and padding of
     /// channels left out.
     pub fn multiply_adds(&self) -> [usize; 2] {
-        let defined = self.weight_len() * self.pixels();
+        let defined = self.weight_len() * self.pixels_out();
         let done = match self.algorithm {
             Algorithm::Winograd | Algorithm::Shallow => {
                 let tiling = self.tiling(1);
@@ -168,33 +183,32 @@ impl Convolution {
         [defined, done]
     }
 
-    fn pad(&self) -> usize {
-        self.side / 2
-    }
-
     /// Of an image with its border, in pixels.
     fn bordered_width(&self) -> usize {
-        self.width + 2 * self.pad()
+        self.width + 2 * self.window.padding
     }
 
     fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Rows of an image in a strip.
+    fn pixels_out(&self) -> usize {
+        self.output().iter().product()
+    }
+
+    /// Rows of the output of an image in a strip.
     fn strip(&self) -> usize {
+        let [height, width] = self.output();
         let rows = match self.algorithm {
-            Algorithm::Shallow => (BLOCK_ROWS / self.width)
-                .next_multiple_of(OUTPUTS)
-                .max(OUTPUTS),
-            _ => (BLOCK_ROWS / self.width).max(1),
+            Algorithm::Shallow => (BLOCK_ROWS / width).next_multiple_of(OUTPUTS).max(OUTPUTS),
+            _ => (BLOCK_ROWS / width).max(1),
         };
-        rows.min(self.height)
+        rows.min(height)
     }
 
     fn tile_row(&self) -> TileRow {
         TileRow {
-            side: self.side,
+            side: self.window.side,
             width: self.width,
             channels: self.channels_in,
         }
@@ -216,7 +230,7 @@ impl Convolution {
 
     fn tiling(&self, images: usize) -> Tiling {
         Tiling {
-            side: self.side,
+            side: self.window.side,
             images,
             height: self.height,
             width: self.width,
@@ -225,7 +239,7 @@ impl Convolution {
 
     /// The chunks that a batch is worked on in.
     pub fn chunks(&self, batch: usize) -> Vec<Chunk> {
-        let pixels = self.pixels();
+        let pixels = self.pixels_out();
         let cut = |total: usize, rows: usize, start: usize| {
             (0..total).step_by(rows).map(move |first| Chunk {
                 first: start + first,
@@ -236,9 +250,15 @@ impl Convolution {
             Algorithm::Pointwise => cut(batch * pixels, BLOCK_ROWS, 0).collect(),
             Algorithm::Winograd => cut(batch * pixels, self.images() * pixels, 0).collect(),
             Algorithm::Direct | Algorithm::Shallow => (0..batch)
-                .flat_map(|image| cut(pixels, self.strip() * self.width, image * pixels))
+                .flat_map(|image| cut(pixels, self.strip_pixels(), image * pixels))
                 .collect(),
         }
+    }
+
+    /// Pixels of the output in a strip.
+    fn strip_pixels(&self) -> usize {
+        let [_, width] = self.output();
+        self.strip() * width
     }
 
     /// Pixels in the largest chunk.
@@ -246,8 +266,49 @@ impl Convolution {
         match self.algorithm {
             Algorithm::Pointwise => BLOCK_ROWS,
             Algorithm::Winograd => self.images() * self.pixels(),
-            Algorithm::Direct | Algorithm::Shallow => self.strip() * self.width,
+            Algorithm::Direct | Algorithm::Shallow => self.strip_pixels(),
         }
+    }
+
+    /// Number of the image that a strip is of, and the rows of its output.
+    fn rows_of(&self, chunk: Chunk) -> (usize, Range<usize>) {
+        let [height, width] = self.output();
+        let top = chunk.first / width;
+        let (image, top) = (top / height, top % height);
+        (image, top..top + chunk.rows / width)
+    }
+
+    /// The pixels of the input whose gradient comes with a chunk; each comes with one.
+    pub fn input_chunk(&self, chunk: Chunk) -> Chunk {
+        if self.window.keeps_size() {
+            return chunk;
+        }
+        let (image, _) = self.rows_of(chunk);
+        let [lines, _] = self.reaches(chunk);
+        Chunk {
+            first: image * self.pixels() + lines.pixels.start * self.width,
+            rows: lines.pixels.len() * self.width,
+        }
+    }
+
+    /// Rows and columns of the input whose gradient comes with a strip.
+    fn reaches(&self, chunk: Chunk) -> [Reach; 2] {
+        let [height, width] = self.output();
+        let (_, rows) = self.rows_of(chunk);
+        let stride = self.window.stride;
+        let end = match rows.end == height {
+            true => self.height,
+            false => rows.end * stride,
+        };
+        let reach = |pixels, outputs| Reach {
+            window: self.window,
+            pixels,
+            outputs,
+        };
+        [
+            reach(rows.start * stride..end, height),
+            reach(0..self.width, width),
+        ]
     }
 
     /// Height and width of the bordered input of a chunk, and images in it.
@@ -257,7 +318,10 @@ impl Convolution {
                 let [height, width] = self.tiling(1).padded();
                 [self.images(), height, width]
             }
-            _ => [1, self.strip() + 2 * self.pad(), self.bordered_width()],
+            _ => {
+                let Window { side, stride, .. } = self.window;
+                [1, (self.strip() - 1) * stride + side, self.bordered_width()]
+            }
         }
     }
 
@@ -289,9 +353,17 @@ impl Convolution {
                     Algorithm::Shallow => self.tile_row().input_len(self.strip().div_ceil(OUTPUTS)),
                     _ => bordered * self.stored_in + SLACK,
                 });
-                let output = bordered.max(rows) * self.out_stride();
+                let (mut outputs, mut inputs) = (rows, 0);
+                if backward {
+                    for chunk in self.chunks(1) {
+                        let [lines, columns] = self.reaches(chunk);
+                        outputs = outputs.max(lines.len() * columns.len());
+                        inputs = inputs.max(self.input_chunk(chunk).rows);
+                    }
+                }
                 let stride = block_stride(padded(self.channels_in));
-                (input, output, if_backward(rows * stride))
+                let input_gradient = if_backward(inputs * stride);
+                (input, outputs * self.out_stride(), input_gradient)
             }
         };
         let [tiles_in, tiles_out] = match self.algorithm {

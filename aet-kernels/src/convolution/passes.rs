@@ -1,6 +1,6 @@
 //! A chunk of a batch forward, and backward to the weights and the input.
 
-use super::{Algorithm, Chunk, Convolution, Scratch, Weights, block_stride};
+use super::{Algorithm, Chunk, Convolution, Scratch, Weights, Window, block_stride};
 use crate::buffer::Buffer;
 use crate::product::{Rows, multiply, multiply_transposed};
 use crate::rows::Layout;
@@ -61,7 +61,7 @@ impl Convolution {
     /// Offsets of the pixels of whole images in their bordered form.
     fn whole_images(&self, chunk: Chunk, channels: usize, offsets: &mut Vec<u32>) {
         let [_, height, width] = self.bordered();
-        let pad = self.pad();
+        let pad = self.window.padding;
         for image in 0..chunk.rows / self.pixels() {
             for y in 0..self.height {
                 let line = ((image * height + y + pad) * width + pad) * channels;
@@ -70,51 +70,52 @@ impl Convolution {
         }
     }
 
-    /// The pixels of a strip with those around it that are in the image, and their offsets in the
-    /// bordered strip, whose pixel in row `y` and column `x` is at `place(y, x)`.
+    /// The pixels of the input that a strip reads, and their offsets in the bordered strip, whose pixel
+    /// in row `y` and column `x` is at `place(y, x)`.
     fn halo(
         &self,
         chunk: Chunk,
         offsets: &mut Vec<u32>,
         place: impl Fn(usize, usize) -> usize,
     ) -> (usize, usize) {
-        let pad = self.pad();
-        let image = chunk.first / self.pixels() * self.height;
-        let top = chunk.first / self.width - image;
-        let from = top.saturating_sub(pad);
-        let to = (top + chunk.rows / self.width + pad).min(self.height);
+        let Window {
+            side,
+            stride,
+            padding,
+        } = self.window;
+        let (image, rows) = self.rows_of(chunk);
+        let top = rows.start * stride;
+        let from = top.saturating_sub(padding);
+        let to = ((rows.end - 1) * stride + side - padding).min(self.height);
         for y in from..to {
-            let y = y + pad - top;
-            offsets.extend((0..self.width).map(|x| place(y, x + pad) as u32));
+            let y = y + padding - top;
+            offsets.extend((0..self.width).map(|x| place(y, x + padding) as u32));
         }
+        let image = image * self.height;
         ((image + from) * self.width, (to - from) * self.width)
     }
 
-    /// Rows of the product: the neighbourhoods of a chunk's pixels in a bordered strip, or its rows.
-    fn rows<'s>(
-        &self,
-        chunk: Chunk,
-        channels: usize,
-        stride: usize,
-        data: &'s [f32],
-        offsets: &'s mut Vec<u32>,
-    ) -> Rows<'s> {
+    /// Rows of the product: the neighbourhoods of a chunk's pixels in a bordered strip of the input, or
+    /// its rows.
+    fn rows<'s>(&self, chunk: Chunk, data: &'s [f32], offsets: &'s mut Vec<u32>) -> Rows<'s> {
         offsets.clear();
-        if self.side == 1 {
-            spaced(chunk.rows, stride, offsets);
+        let channels = self.stored_in;
+        if self.algorithm == Algorithm::Pointwise {
+            spaced(chunk.rows, block_stride(channels), offsets);
             return Rows::plain(data, offsets, channels);
         }
-        let width = self.bordered_width();
-        for y in 0..chunk.rows / self.width {
-            let line = y * width;
-            offsets.extend((0..self.width).map(|x| ((line + x) * stride) as u32));
+        let Window { side, stride, .. } = self.window;
+        let (width, [_, width_out]) = (self.bordered_width(), self.output());
+        for y in 0..chunk.rows / width_out {
+            let line = y * stride * width;
+            offsets.extend((0..width_out).map(|x| ((line + x * stride) * channels) as u32));
         }
         Rows {
             data,
             offsets,
-            segments: self.side,
-            segment: self.side * channels,
-            stride: width * stride,
+            segments: side,
+            segment: side * channels,
+            stride: width * channels,
         }
     }
 
@@ -128,17 +129,13 @@ impl Convolution {
     }
 
     fn forward_product(&self, chunk: Chunk, weights: &Weights, scratch: &mut Scratch) {
-        let input_stride = match self.algorithm {
-            Algorithm::Pointwise => block_stride(self.stored_in),
-            _ => self.stored_in,
-        };
         let Scratch {
             input,
             offsets,
             output,
             ..
         } = scratch;
-        let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
+        let rows = self.rows(chunk, input, offsets);
         for panels in self.panels(&weights.forward, false) {
             multiply(rows, panels, output, self.out_stride());
         }
@@ -205,8 +202,7 @@ impl Convolution {
         let (first, rows) = match self.algorithm {
             Algorithm::Direct | Algorithm::Shallow if input_gradient => {
                 scratch.output.fill(0.0);
-                let width = self.bordered_width();
-                self.halo(chunk, offsets, |y, x| (y * width + x) * stride)
+                self.reached(chunk, offsets)
             }
             _ => {
                 spaced(chunk.rows, stride, offsets);
@@ -219,6 +215,25 @@ impl Convolution {
             buffer: &mut scratch.output,
             offsets,
         }
+    }
+
+    /// The pixels of the output that are reached by those of the input that come with a strip, and their
+    /// offsets in the grid of both reaches.
+    fn reached(&self, chunk: Chunk, offsets: &mut Vec<u32>) -> (usize, usize) {
+        let stride = self.out_stride();
+        let (image, _) = self.rows_of(chunk);
+        let [height, width] = self.output();
+        let [lines, columns] = self.reaches(chunk);
+        let grid_width = columns.len();
+        let (rows, across) = (lines.reached(), columns.reached());
+        debug_assert_eq!(across, 0..width);
+        for y in rows.clone() {
+            let line = lines.place(y) * grid_width;
+            let places = across.clone().map(|x| line + columns.place(x));
+            offsets.extend(places.map(|place| (place * stride) as u32));
+        }
+        let first = (image * height + rows.start) * width;
+        (first, rows.len() * width)
     }
 
     /// Adds the gradient of the weights to `sums` ([`gradient_len`](Self::gradient_len) values; written
@@ -311,18 +326,21 @@ impl Convolution {
         }
     }
 
-    /// Where the gradients of a chunk's own pixels are in [`Scratch::output`]; with a border, in the
-    /// middle of their neighbourhoods.
-    fn own_gradients(&self, chunk: Chunk, border: bool, offsets: &mut Vec<u32>) {
+    /// Where the gradients of a chunk's own pixels are in [`Scratch::output`]: one after the other, or in
+    /// the grid of what is reached.
+    fn own_gradients(&self, chunk: Chunk, grid: bool, offsets: &mut Vec<u32>) {
         let stride = self.out_stride();
-        if !border {
+        if !grid || self.algorithm == Algorithm::Pointwise {
             return spaced(chunk.rows, stride, offsets);
         }
-        let (width, pad) = (self.bordered_width(), self.pad());
         offsets.clear();
-        offsets.extend((0..chunk.rows).map(|row| {
-            (((row / self.width + pad) * width + row % self.width + pad) * stride) as u32
-        }));
+        let (_, rows) = self.rows_of(chunk);
+        let ([_, width], [lines, columns]) = (self.output(), self.reaches(chunk));
+        for y in rows {
+            let line = lines.place(y) * columns.len();
+            let places = (0..width).map(|x| line + columns.place(x));
+            offsets.extend(places.map(|place| (place * stride) as u32));
+        }
     }
 
     fn backward_rows(
@@ -332,10 +350,6 @@ impl Convolution {
         scratch: &mut Scratch,
         (sums, fresh): (&mut [f32], bool),
     ) {
-        let input_stride = match self.algorithm {
-            Algorithm::Pointwise => block_stride(self.stored_in),
-            _ => self.stored_in,
-        };
         let Scratch {
             input,
             output,
@@ -343,7 +357,7 @@ impl Convolution {
             other_offsets,
             ..
         } = scratch;
-        let rows = self.rows(chunk, self.stored_in, input_stride, input, offsets);
+        let rows = self.rows(chunk, input, offsets);
         self.own_gradients(chunk, weights.is_some(), other_offsets);
         let gradient = Rows::plain(output, other_offsets, self.stored_out());
         multiply_transposed(rows, gradient, sums, fresh);
@@ -352,7 +366,8 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the input as a product of rows.
+    /// The gradient of the input as products of rows: the pixels of each class meet the same taps of
+    /// neighbouring outputs.
     fn input_gradient(&self, chunk: Chunk, weights: &Buffer, scratch: &mut Scratch) {
         let Scratch {
             output,
@@ -360,23 +375,69 @@ impl Convolution {
             offsets,
             ..
         } = scratch;
+        let row = block_stride(padded(self.channels_in));
         let stride = self.out_stride();
-        let rows = self.rows(chunk, self.stored_out(), stride, output, offsets);
-        let stride = block_stride(padded(self.channels_in));
-        for panels in self.panels(weights, true) {
-            multiply(rows, panels, input_gradient, stride);
+        if self.algorithm == Algorithm::Pointwise {
+            spaced(chunk.rows, stride, offsets);
+            let rows = Rows::plain(output, offsets, self.stored_out());
+            for panels in self.panels(weights, true) {
+                multiply(rows, panels, input_gradient, row);
+            }
+            return;
+        }
+        let [lines, columns] = self.reaches(chunk);
+        let width = columns.len();
+        let mut first = 0;
+        for (class, panels) in self.class_panels(weights) {
+            offsets.clear();
+            for (_, y) in lines.of_remainder(class[0]) {
+                let places = columns.of_remainder(class[1]);
+                offsets.extend(places.map(|(_, x)| ((y * width + x) * stride) as u32));
+            }
+            let out = &mut input_gradient[first * row..];
+            first += offsets.len();
+            let [segments, taps] = class.map(|remainder| self.window.taps(remainder));
+            if segments * taps == 0 {
+                // Pixels that the stride steps over.
+                out[..offsets.len() * row].fill(0.0);
+                continue;
+            }
+            let rows = Rows {
+                data: output,
+                offsets,
+                segments,
+                segment: taps * self.stored_out(),
+                stride: width * stride,
+            };
+            multiply(rows, panels, out, row);
         }
     }
 
-    /// Where the gradient of the chunk's input lies in [`Scratch::input_gradient`].
+    /// Where the gradient of the chunk's input ([`input_chunk`](Self::input_chunk)) lies in
+    /// [`Scratch::input_gradient`].
     pub fn input_gradient_layout<'s>(&self, chunk: Chunk, offsets: &'s mut Vec<u32>) -> Layout<'s> {
+        offsets.clear();
+        let row = block_stride(padded(self.channels_in));
         match self.algorithm {
             Algorithm::Winograd => {
-                offsets.clear();
                 self.whole_images(chunk, self.stored_in, offsets);
                 Layout::at(offsets)
             }
-            _ => Layout::dense(block_stride(padded(self.channels_in))),
+            _ if self.window.stride == 1 => Layout::dense(row),
+            _ => {
+                let [lines, columns] = self.reaches(chunk);
+                offsets.resize(lines.pixels.len() * self.width, 0);
+                let mut place = 0;
+                for class in self.window.classes() {
+                    for (y, _) in lines.of_remainder(class[0]) {
+                        for (x, _) in columns.of_remainder(class[1]) {
+                            offsets[y * self.width + x] = place as u32;
+                            place += row;
+                        }
+                    }
+                }
+                Layout::at(offsets)
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Weights as the products want them, and the gradient of weights from sums of products.
 
-use super::{Algorithm, Convolution};
+use super::{Algorithm, Convolution, Window};
 use crate::buffer::Buffer;
 use crate::product::{Panels, write_row, write_transposed};
 use crate::simd::{padded, run};
@@ -32,13 +32,13 @@ impl Convolution {
             let directly = self.directly();
             return Weights {
                 forward: self.pack_shallow(&self.kernels(weights, scale)),
-                backward: backward.then(|| directly.pack(&directly.kernels(weights, scale), true)),
+                backward: backward.then(|| directly.pack_back(&directly.kernels(weights, scale))),
             };
         }
         let kernels = self.kernels(weights, scale);
         Weights {
-            forward: self.pack(&kernels, false),
-            backward: backward.then(|| self.pack(&kernels, true)),
+            forward: self.pack(&kernels),
+            backward: backward.then(|| self.pack_back(&kernels)),
         }
     }
 
@@ -79,14 +79,14 @@ impl Convolution {
     }
 
     /// Numbers in a kernel.
-    fn taps(&self) -> usize {
-        self.side * self.side
+    pub(super) fn taps(&self) -> usize {
+        self.window.side * self.window.side
     }
 
     /// Numbers in a kernel as it is multiplied with.
     fn values(&self) -> usize {
         match self.is_transformed() {
-            true => tile_side(self.side).pow(2),
+            true => tile_side(self.window.side).pow(2),
             false => self.taps(),
         }
     }
@@ -94,7 +94,7 @@ impl Convolution {
     /// The matrix on both sides of a kernel, for Winograd.
     fn transform(&self) -> Option<Vec<Vec<f32>>> {
         self.is_transformed().then(|| {
-            let matrix = kernel_matrix(self.side);
+            let matrix = kernel_matrix(self.window.side);
             let single = |row: &Vec<f64>| row.iter().map(|v| *v as f32).collect();
             matrix.iter().map(single).collect()
         })
@@ -113,26 +113,15 @@ impl Convolution {
         }
     }
 
-    /// `kernels`, `[channels in, values, stored out]`, as the right operand of products: forward
-    /// `[stored in, stored out]` for each value, backward the other way round with the kernel
-    /// turned by half a turn; for the direct way, those of all values below each other.
-    fn pack(&self, kernels: &[f32], backward: bool) -> Buffer {
-        let depth = self.depth(backward);
-        let stored_out = self.stored_out();
-        let columns = if backward {
-            padded(self.channels_in)
-        } else {
-            stored_out
-        };
+    /// `kernels`, `[channels in, values, stored out]`, as the right operand of products, `[stored in,
+    /// stored out]` for each value; for the direct way, those of all values below each other.
+    fn pack(&self, kernels: &[f32]) -> Buffer {
+        let (depth, columns) = (self.depth(), self.stored_out());
         let mut packed = Buffer::stale(self.products() * depth * columns);
         let shared = Shared::new(&mut packed);
         let values = self.values();
         let each = values / self.products();
-        let kernel = |channel: usize, value: usize| {
-            let start = (channel * values + value) * stored_out;
-            &kernels[start..start + stored_out]
-        };
-        let nothing = vec![0.0; stored_out];
+        let nothing = vec![0.0; columns];
         for_each(
             self.products(),
             || (),
@@ -140,23 +129,68 @@ impl Convolution {
                 // SAFETY: a part for each product.
                 let matrix = unsafe { shared.part(product * depth * columns, depth * columns) };
                 for tap in 0..each {
-                    if backward {
-                        let turned = product + each - 1 - tap;
-                        let rows = (0..self.channels_in).map(|channel| kernel(channel, turned));
-                        write_transposed(matrix, [depth, columns], tap * stored_out, rows);
-                    } else {
-                        for channel in 0..self.stored_in {
-                            let row = match channel < self.channels_in {
-                                true => kernel(channel, product + tap),
-                                false => &nothing,
-                            };
-                            write_row(matrix, depth, tap * self.stored_in + channel, row);
-                        }
+                    for channel in 0..self.stored_in {
+                        let row = match channel < self.channels_in {
+                            true => {
+                                &kernels[(channel * values + product + tap) * columns..][..columns]
+                            }
+                            false => &nothing,
+                        };
+                        write_row(matrix, depth, tap * self.stored_in + channel, row);
                     }
                 }
             },
         );
         packed
+    }
+
+    /// `kernels` as the right operand of the products that give the gradient of the input, `[stored out,
+    /// channels in]` for each value; for the direct way, those of the taps of a class below each other, the
+    /// last tap first, one class after the other.
+    fn pack_back(&self, kernels: &[f32]) -> Buffer {
+        let (stored_out, columns) = (self.stored_out(), padded(self.channels_in));
+        let values = self.values();
+        let mut packed = Buffer::stale(values * stored_out * columns);
+        let shared = Shared::new(&mut packed);
+        // The values of each matrix, and how many come before them.
+        let matrices: Vec<(usize, Vec<usize>)> = match self.algorithm {
+            Algorithm::Direct => {
+                let mut before = 0;
+                let classes = self.window.classes().map(|class| {
+                    let values = self.values_of(class);
+                    before += values.len();
+                    (before - values.len(), values)
+                });
+                classes.collect()
+            }
+            _ => (0..values).map(|value| (value, vec![value])).collect(),
+        };
+        for_each(
+            matrices.len(),
+            || (),
+            |matrix, ()| {
+                let (before, own) = &matrices[matrix];
+                let depth = own.len() * stored_out;
+                // SAFETY: a part for each matrix.
+                let matrix = unsafe { shared.part(before * stored_out * columns, depth * columns) };
+                for (place, value) in own.iter().enumerate() {
+                    let row = |channel: usize| {
+                        &kernels[(channel * values + value) * stored_out..][..stored_out]
+                    };
+                    let rows = (0..self.channels_in).map(row);
+                    write_transposed(matrix, [depth, columns], place * stored_out, rows);
+                }
+            },
+        );
+        packed
+    }
+
+    /// The taps that meet the input pixels of a class, the last first.
+    fn values_of(&self, class: [usize; 2]) -> Vec<usize> {
+        let Window { side, stride, .. } = self.window;
+        let [down, right] = class.map(|first| (first..side).step_by(stride).rev());
+        down.flat_map(|y| right.clone().map(move |x| y * side + x))
+            .collect()
     }
 
     /// The gradient of the weights, `[channels out, channels in, side, side]`, from what several
@@ -212,38 +246,32 @@ impl Convolution {
         self.values() * self.stored_in * self.stored_out()
     }
 
-    /// Rows of the packed weights, forward or backward.
-    fn depth(&self, backward: bool) -> usize {
-        let channels = if backward {
-            self.stored_out()
-        } else {
-            self.stored_in
-        };
+    /// Rows of the packed weights of a product.
+    fn depth(&self) -> usize {
         match self.algorithm {
-            Algorithm::Direct => self.taps() * channels,
-            _ => channels,
+            Algorithm::Direct => self.taps() * self.stored_in,
+            _ => self.stored_in,
         }
     }
 
     /// Products of a tile; 1 without Winograd.
     fn products(&self) -> usize {
         match self.algorithm {
-            Algorithm::Winograd => tile_side(self.side).pow(2),
+            Algorithm::Winograd => tile_side(self.window.side).pow(2),
             _ => 1,
         }
     }
 
+    /// The right operand of each product; backward, not of the direct way.
     pub(super) fn panels<'w>(
         &self,
         weights: &'w Buffer,
         backward: bool,
-    ) -> impl Iterator<Item = Panels<'w>> {
-        let depth = self.depth(backward);
-        let columns = padded(if backward {
-            self.channels_in
-        } else {
-            self.channels_out
-        });
+    ) -> impl Iterator<Item = Panels<'w>> + use<'w> {
+        let (depth, columns) = match backward {
+            true => (self.stored_out(), padded(self.channels_in)),
+            false => (self.depth(), self.stored_out()),
+        };
         weights
             .chunks_exact(depth * columns)
             .map(move |values| Panels {
@@ -251,6 +279,28 @@ impl Convolution {
                 columns,
                 values,
             })
+    }
+
+    /// The right operand of the product for each class of input pixels, the direct way.
+    pub(super) fn class_panels<'w>(
+        &self,
+        weights: &'w Buffer,
+    ) -> impl Iterator<Item = ([usize; 2], Panels<'w>)> + use<'w> {
+        let (window, stored_out, columns) =
+            (self.window, self.stored_out(), padded(self.channels_in));
+        let mut rest = &weights[..];
+        window.classes().map(move |class| {
+            let [down, right] = class.map(|remainder| window.taps(remainder));
+            let depth = down * right * stored_out;
+            let (values, others) = rest.split_at(depth * columns);
+            rest = others;
+            let panels = Panels {
+                depth,
+                columns,
+                values,
+            };
+            (class, panels)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The same arithmetic by its definition, in f64.
 #![allow(dead_code, clippy::too_many_arguments)]
 
-use aet_kernels::chain::Layer;
+use aet_kernels::chain::{Layer, Window};
 use aet_kernels::pool::PoolKind;
 use rand::{RngExt, SeedableRng};
 
@@ -43,29 +43,33 @@ pub fn uniform(count: usize, seed: u64) -> Vec<f32> {
 pub fn each_product(
     input: [usize; 4],
     channels_out: usize,
-    side: usize,
+    window: Window,
     mut visit: impl FnMut(usize, usize, usize),
 ) {
     let [batch, channels, height, width] = input;
-    let pad = side / 2;
+    let side = window.side;
+    let [out_height, out_width] = [height, width].map(|length| window.outputs(length));
+    // The pixel that a tap meets, if it is in the image.
+    let pixel = |out: usize, tap: usize, length: usize| {
+        let place = (out * window.stride + tap).checked_sub(window.padding)?;
+        (place < length).then_some(place)
+    };
     for b in 0..batch {
         for out in 0..channels_out {
             for c in 0..channels {
-                for ky in 0..side {
-                    for kx in 0..side {
-                        let kernel = ((out * channels + c) * side + ky) * side + kx;
-                        for y in
-                            pad.saturating_sub(ky)..height.min((height + pad).saturating_sub(ky))
-                        {
-                            for x in
-                                pad.saturating_sub(kx)..width.min((width + pad).saturating_sub(kx))
-                            {
-                                let from =
-                                    ((b * channels + c) * height + y + ky - pad) * width + x + kx
-                                        - pad;
-                                let to = ((b * channels_out + out) * height + y) * width + x;
-                                visit(from, kernel, to);
-                            }
+                for tap in 0..side * side {
+                    let kernel = (out * channels + c) * side * side + tap;
+                    for y in 0..out_height {
+                        let Some(from_y) = pixel(y, tap / side, height) else {
+                            continue;
+                        };
+                        for x in 0..out_width {
+                            let Some(from_x) = pixel(x, tap % side, width) else {
+                                continue;
+                            };
+                            let from = ((b * channels + c) * height + from_y) * width + from_x;
+                            let to = ((b * channels_out + out) * out_height + y) * out_width + x;
+                            visit(from, kernel, to);
                         }
                     }
                 }
@@ -115,9 +119,11 @@ impl<'a> Reference<'a> {
         let (mut first, mut statistic) = (0, 0);
         for layer in self.layers {
             match *layer {
-                Layer::Unit { side, channels } => {
-                    let len = channels * now.shape[1] * side * side;
-                    now = self.unit(now, side, channels, first, running.map(|r| &r[statistic..]));
+                Layer::Unit {
+                    window, channels, ..
+                } => {
+                    let len = channels * now.shape[1] * window.side * window.side;
+                    now = self.unit(now, *layer, first, running.map(|r| &r[statistic..]));
                     first += len + 2 * channels;
                     statistic += 2 * channels;
                 }
@@ -130,18 +136,26 @@ impl<'a> Reference<'a> {
     fn unit(
         &mut self,
         input: Images,
-        side: usize,
-        channels: usize,
+        layer: Layer,
         first: usize,
         running: Option<&[f32]>,
     ) -> Images {
+        let Layer::Unit {
+            window,
+            channels,
+            rectified,
+        } = layer
+        else {
+            unreachable!()
+        };
         let [batch, channels_in, height, width] = input.shape;
+        let [height, width] = [height, width].map(|length| window.outputs(length));
         let mut out = Images::zeros([batch, channels, height, width]);
         let kernel = &self.parameters[first..];
-        each_product(input.shape, channels, side, |from, k, to| {
+        each_product(input.shape, channels, window, |from, k, to| {
             out.values[to] += input.values[from] * kernel[k];
         });
-        let norm = &kernel[channels * channels_in * side * side..];
+        let norm = &kernel[channels * channels_in * window.side * window.side..];
         let pixels = height * width;
         let mut normal = vec![0.0; out.values.len()];
         let mut inverse = vec![0.0; channels];
@@ -166,9 +180,11 @@ impl<'a> Reference<'a> {
             for p in places {
                 normal[p] = (out.values[p] - mean) * inverse[c];
                 let z = normal[p] * norm[c] + norm[channels + c];
-                self.margin = self.margin.min(z.abs());
-                alive[p] = z > 0.0;
-                out.values[p] = z.max(0.0);
+                alive[p] = z > 0.0 || !rectified;
+                out.values[p] = if alive[p] { z } else { 0.0 };
+                if rectified {
+                    self.margin = self.margin.min(z.abs());
+                }
             }
         }
         self.statistics.extend(means);
@@ -211,7 +227,9 @@ impl<'a> Reference<'a> {
         for layer in self.layers.iter().rev() {
             now = match (*layer, self.kept.pop().unwrap()) {
                 (
-                    Layer::Unit { side, channels },
+                    Layer::Unit {
+                        window, channels, ..
+                    },
                     Kept::Unit {
                         input,
                         normal,
@@ -220,9 +238,10 @@ impl<'a> Reference<'a> {
                         first,
                     },
                 ) => {
-                    let [batch, channels_in, height, width] = input.shape;
+                    let [batch, _, height, width] = now.shape;
+                    let channels_in = input.shape[1];
                     let pixels = height * width;
-                    let len = channels * channels_in * side * side;
+                    let len = channels * channels_in * window.side * window.side;
                     let count = (batch * pixels) as f64;
                     for c in 0..channels {
                         let places: Vec<usize> = (0..batch)
@@ -245,7 +264,7 @@ impl<'a> Reference<'a> {
                     }
                     let mut back = Images::zeros(input.shape);
                     let kernel = &self.parameters[first..];
-                    each_product(input.shape, channels, side, |from, k, to| {
+                    each_product(input.shape, channels, window, |from, k, to| {
                         back.values[from] += now.values[to] * kernel[k];
                         gradients[first + k] += now.values[to] * input.values[from];
                     });

@@ -6,6 +6,7 @@
 //! changes nothing that is computed afterwards, so there is none here: 1,152 parameters fewer.
 
 use aet_data::random::{self, Purpose};
+use aet_kernels::chain::MultiplyAdds;
 use aet_kernels::pool::PoolKind;
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
@@ -167,14 +168,14 @@ impl AlexNet {
         }
     }
 
-    /// Everything from conv2 to tap number `tap`, at most `pool5`.
+    /// Everything to tap number `tap`, at most `pool5`.
     fn links(&self, tap: usize) -> Vec<Link<'_>> {
         let mut links = Vec::new();
-        for (index, unit) in self.convolutions.iter().enumerate().skip(1) {
+        for (index, unit) in self.convolutions.iter().enumerate() {
             if index <= tap {
                 links.push(Link::Unit(unit));
             }
-            if (index == 1 && tap > 1) || (index == 4 && tap == POOL5) {
+            if (index < 2 && index < tap) || (index == 4 && tap == POOL5) {
                 links.push(Link::Pool(POOL));
             }
         }
@@ -190,13 +191,9 @@ impl Backbone for AlexNet {
         tap: usize,
         operations: Operations,
     ) -> Tensor<4> {
-        let first = self.convolutions[0].forward(images, views);
-        if tap == 0 {
-            return first;
-        }
         let place = tap.min(POOL5);
-        let input = (POOL.forward(first), views);
-        let features = link::forward((&self.chains, place), &self.links(place), input, operations);
+        let (links, input) = (self.links(place), (images, views));
+        let features = link::forward((&self.chains, place), &links, input, operations);
         if tap < FC {
             return features;
         }
@@ -210,5 +207,25 @@ impl Backbone for AlexNet {
         });
         let [batch, channels] = features.dims();
         features.reshape([batch, channels, 1, 1])
+    }
+
+    fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {
+        let place = tap.min(POOL5);
+        let chain = link::chain(
+            (&self.chains, place),
+            &self.links(place),
+            [3, height, width],
+        )?;
+        let mut sum = chain.multiply_adds(false);
+        for layer in self.dense.iter().filter(|_| tap >= FC) {
+            let once: usize = layer.weight.dims().iter().product();
+            sum += MultiplyAdds {
+                forward: once,
+                forward_done: once,
+                training: 3 * once,
+                training_done: 3 * once,
+            };
+        }
+        Some(sum)
     }
 }

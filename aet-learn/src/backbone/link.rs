@@ -52,22 +52,33 @@ impl PoolShape {
     }
 }
 
-/// A link of a plain chain. Its units keep the size of images.
+/// A link of a plain chain.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Link<'a> {
     /// Convolution, normalisation, ReLU.
     Unit(&'a Unit),
+    /// Convolution and normalisation.
+    Linear(&'a Unit),
     /// Pooling; follows a unit.
     Pool(PoolShape),
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    /// Its unit, unless it is a pool.
+    fn unit(&self) -> Option<&'a Unit> {
+        match self {
+            Self::Unit(unit) | Self::Linear(unit) => Some(unit),
+            Self::Pool(_) => None,
+        }
+    }
+
     fn layer(&self) -> Layer {
         match self {
-            Self::Unit(unit) => {
-                let [channels, _, side, _] = unit.conv.dims();
-                Layer::Unit { side, channels }
-            }
+            Self::Unit(unit) | Self::Linear(unit) => Layer::Unit {
+                window: unit.window(),
+                channels: unit.conv.dims()[0],
+                rectified: matches!(self, Self::Unit(_)),
+            },
             Self::Pool(pool) => Layer::Pool {
                 kind: pool.kind,
                 size: pool.size,
@@ -90,33 +101,24 @@ pub(super) fn forward(
     if !links.is_empty() && operations == Operations::Fused && fused::applies(&input) {
         let [_, channels, height, width] = input.dims();
         if let Some(chain) = chain((chains, place), links, [channels, height, width]) {
-            let units = links.iter().filter_map(|link| match link {
-                Link::Unit(unit) => Some(*unit),
-                Link::Pool(_) => None,
-            });
+            let units = links.iter().filter_map(Link::unit);
             return fused::forward(chain, &units.collect::<Vec<_>>(), (input, views));
         }
     }
     links.iter().fold(input, |features, link| match link {
         Link::Unit(unit) => unit.forward(features, views),
+        Link::Linear(unit) => unit.normalised(features, views),
         Link::Pool(pool) => pool.forward(features),
     })
 }
 
 /// The fused operation of `links` for images of channels, height and width `input`; None where they
-/// are too small for the pools, or a unit changes their size.
+/// are too small for it.
 pub(super) fn chain(
     (chains, place): (&Chains, usize),
     links: &[Link<'_>],
     input: [usize; 3],
 ) -> Option<Arc<Chain>> {
-    let plain = |link: &Link<'_>| match link {
-        Link::Unit(unit) => unit.keeps_size(),
-        Link::Pool(_) => true,
-    };
-    if !links.iter().all(plain) {
-        return None;
-    }
     let layers: Vec<Layer> = links.iter().map(Link::layer).collect();
     chains.get(place, input, &layers)
 }

@@ -154,7 +154,7 @@ impl Backbone for Nin {
 
     fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {
         let chain = link::chain((&self.chains, tap), &self.links(tap), [3, height, width])?;
-        Some(chain.multiply_adds())
+        Some(chain.multiply_adds(false))
     }
 }
 

@@ -2,6 +2,7 @@
 //! stride of a bottleneck on its 3x3 convolution, as torchvision has it.
 
 use aet_data::random::{self, Purpose};
+use aet_kernels::chain::MultiplyAdds;
 use aet_kernels::pool::PoolKind;
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -144,26 +145,23 @@ impl Residual {
         }
     }
 
+    /// Its branch and its shortcut, which has no link where it leaves the input as it is.
+    fn paths(&self) -> [Vec<Link<'_>>; 2] {
+        let units = self.units.iter().map(Link::Unit);
+        let branch = units.chain([Link::Linear(&self.last)]);
+        let shortcut = self.shortcut.iter().map(Link::Linear);
+        [branch.collect(), shortcut.collect()]
+    }
+
     /// `[batch, channels in, height, width]` to `[batch, channels out, ..]`, the batch in `views`
-    /// equal parts. The units up to the first with a stride are one plain chain.
+    /// equal parts.
     fn forward(&self, input: Tensor<4>, views: usize, operations: Operations) -> Tensor<4> {
-        let plain = self.units.iter().take_while(|unit| unit.keeps_size());
-        let links: Vec<Link> = plain.map(Link::Unit).collect();
-        let rest = &self.units[links.len()..];
-        let features = link::forward(
-            (&self.chains, 0),
-            &links,
-            (input.clone(), views),
-            operations,
-        );
-        let features = rest
-            .iter()
-            .fold(features, |features, unit| unit.forward(features, views));
-        let shortcut = match &self.shortcut {
-            Some(unit) => unit.normalised(input, views),
-            None => input,
-        };
-        relu(self.last.normalised(features, views) + shortcut)
+        let paths = self.paths();
+        let [branch, shortcut] = [0, 1].map(|place| {
+            let (chains, input) = ((&self.chains, place), (input.clone(), views));
+            link::forward(chains, &paths[place], input, operations)
+        });
+        relu(branch + shortcut)
     }
 }
 
@@ -211,6 +209,17 @@ impl ResNet {
     }
 }
 
+impl ResNet {
+    /// What comes before the blocks, for tap number `tap`.
+    fn first(&self, tap: usize) -> Vec<Link<'_>> {
+        let stem = Link::Unit(&self.stem);
+        match self.kind {
+            Stem::Imagenet if tap > 0 => vec![stem, Link::Pool(POOL)],
+            _ => vec![stem],
+        }
+    }
+}
+
 impl Backbone for ResNet {
     fn features(
         &self,
@@ -219,18 +228,29 @@ impl Backbone for ResNet {
         tap: usize,
         operations: Operations,
     ) -> Tensor<4> {
-        let links = [Link::Unit(&self.stem)];
-        let stem = link::forward((&self.chains, 0), &links, (images, views), operations);
-        if tap == 0 {
-            return stem;
-        }
-        let features = match self.kind {
-            Stem::Cifar => stem,
-            Stem::Imagenet => POOL.forward(stem),
-        };
+        let links = self.first(tap);
+        let chains = (&self.chains, links.len());
+        let features = link::forward(chains, &links, (images, views), operations);
         let blocks = self.stages[..tap].iter().flatten();
         blocks.fold(features, |features, block| {
             block.forward(features, views, operations)
         })
+    }
+
+    fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {
+        let links = self.first(tap);
+        let first = link::chain((&self.chains, links.len()), &links, [3, height, width])?;
+        let (mut sum, mut size) = (first.multiply_adds(false), first.output());
+        for block in self.stages[..tap].iter().flatten() {
+            let [branch, shortcut] = block.paths();
+            if !shortcut.is_empty() {
+                let chain = link::chain((&block.chains, 1), &shortcut, size)?;
+                sum += chain.multiply_adds(true);
+            }
+            let chain = link::chain((&block.chains, 0), &branch, size)?;
+            sum += chain.multiply_adds(true);
+            size = chain.output();
+        }
+        Some(sum)
     }
 }

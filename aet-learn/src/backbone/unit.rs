@@ -1,5 +1,6 @@
 //! The unit that every encoder here is made of: convolution without bias, batch normalisation, ReLU.
 
+use aet_kernels::chain::Window;
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
@@ -48,10 +49,14 @@ impl Unit {
         }
     }
 
-    /// Whether its output is as large as its input, as the fused chains ask for.
-    pub(super) fn keeps_size(&self) -> bool {
+    /// Side, stride and padding of the convolution.
+    pub(super) fn window(&self) -> Window {
         let [_, _, side, _] = self.conv.dims();
-        self.stride == 1 && side % 2 == 1 && self.padding == side / 2
+        Window {
+            side,
+            stride: self.stride,
+            padding: self.padding,
+        }
     }
 
     /// Convolution and normalisation, without the ReLU, by Burn's own operations:

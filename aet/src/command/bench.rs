@@ -24,12 +24,13 @@ use crate::table::text_list;
 
 /// Measure how fast this machine trains and embeds
 ///
-/// The work is that of the released CIFAR-10 encoder at a width of your choice, trained for the
-/// objective `aet`, on generated images: the same loop, loader and kernels that a run uses.
+/// The work is that of a preset, by default the released CIFAR-10 encoder, at a width of your choice,
+/// on generated images: the same loop, loader and kernels that a run uses.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   aet bench step --batch 64                     pairs per second of training
   aet bench step --batch 64 --threads 1 --json
+  aet bench step --preset photos-resnet18-cpu --width 0.25 --batch 32
   aet bench embed --width 0.25                  images per second of embedding")]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -46,6 +47,9 @@ enum What {
 
 #[derive(Debug, Args)]
 struct WorkArgs {
+    /// Whose encoder and objective; the images are generated, of the preset's size
+    #[arg(long, value_name = "NAME", default_value = "cifar10-nin-projective")]
+    preset: String,
     /// Pairs or images in a batch
     #[arg(long, value_name = "N", default_value_t = 64)]
     batch: usize,
@@ -87,6 +91,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         unit: rounded(median),
         "slowest": rounded(rates[0]),
         "fastest": rounded(rates[rates.len() - 1]),
+        "preset": work.preset,
         "batch": work.batch,
         "width": work.width,
         "steps": work.steps,
@@ -165,7 +170,7 @@ impl<'a> Bench<'a> {
             "evaluation.pretext_every=0".into(),
         ];
         let experiment = Request {
-            preset: "cifar10-nin-projective",
+            preset: &work.preset,
             config: None,
             changes: &changes,
         }
@@ -174,7 +179,7 @@ impl<'a> Bench<'a> {
         let datasets = Datasets::open(data, &experiment.augment, seed, &|_, _| ())?;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let info = RunInfo {
-            preset: "cifar10-nin-projective".into(),
+            preset: work.preset.clone(),
             revision: REVISION.into(),
             device: "cpu".into(),
             started: 0,
