@@ -222,6 +222,33 @@ fn images_of_one_channel_or_three_are_convolved_in_registers() {
 }
 
 #[test]
+fn small_images_are_convolved_several_at_a_time() {
+    let window = |side, stride, padding| Window {
+        side,
+        stride,
+        padding,
+    };
+    for (window, size) in [
+        // No row of tiles would be full.
+        (window(3, 1, 1), [2, 2]),
+        (window(3, 2, 1), [4, 4]),
+        // The last row and columns of the input are not read.
+        (window(3, 3, 0), [10, 11]),
+        (window(1, 2, 0), [5, 4]),
+        (window(7, 2, 3), [9, 6]),
+    ] {
+        let case = Case::new(window, size, [16, 24], 37, false, 5);
+        assert_eq!(case.convolution.algorithm, Algorithm::Direct);
+        let images = case.convolution.chunks(37)[0].rows
+            / case.convolution.output().iter().product::<usize>();
+        assert!(images > 1);
+        for error in case.errors() {
+            assert!(error < 2e-5, "{window:?} {size:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn large_images_and_few_channels_are_convolved_without_transforms() {
     let way =
         |size, channels| Convolution::new(Window::same(3), size, channels, channels[0]).algorithm;

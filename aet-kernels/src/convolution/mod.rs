@@ -56,6 +56,22 @@ fn winograd_is_on() -> bool {
     *ON.get_or_init(|| std::env::var("AET_WINOGRAD").as_deref() != Ok("off"))
 }
 
+/// Whether Winograd's transforms save a third of the products or more; on images that fill little of a
+/// tile they do not.
+fn saves(side: usize, [height, width]: [usize; 2]) -> bool {
+    let tiling = Tiling {
+        side,
+        images: 1,
+        height,
+        width,
+    };
+    let (done, defined) = (
+        tiling.tiles() * tiling.products(),
+        side * side * height * width,
+    );
+    3 * done <= 2 * defined
+}
+
 /// A convolution of images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Convolution {
@@ -82,6 +98,16 @@ pub struct Chunk {
     pub first: usize,
     /// Pixels.
     pub rows: usize,
+}
+
+/// Some rows of the output of an image, or all of several images.
+#[derive(Debug, Clone)]
+struct Strip {
+    /// Number of the first image.
+    first: usize,
+    images: usize,
+    /// The rows of each.
+    rows: Range<usize>,
 }
 
 /// What a thread works in.
@@ -123,7 +149,12 @@ impl Convolution {
         let algorithm = match side {
             _ if !window.keeps_size() => Algorithm::Direct,
             1 => Algorithm::Pointwise,
-            3 | 5 if enough && stored_in == padded(channels_in) && winograd_is_on() => {
+            3 | 5
+                if enough
+                    && saves(side, [height, width])
+                    && stored_in == padded(channels_in)
+                    && winograd_is_on() =>
+            {
                 Algorithm::Winograd
             }
             _ if stored_in == channels_in
@@ -249,16 +280,27 @@ impl Convolution {
         match self.algorithm {
             Algorithm::Pointwise => cut(batch * pixels, BLOCK_ROWS, 0).collect(),
             Algorithm::Winograd => cut(batch * pixels, self.images() * pixels, 0).collect(),
+            Algorithm::Direct if self.strip_images() > 1 => {
+                cut(batch * pixels, self.strip_pixels(), 0).collect()
+            }
             Algorithm::Direct | Algorithm::Shallow => (0..batch)
                 .flat_map(|image| cut(pixels, self.strip_pixels(), image * pixels))
                 .collect(),
         }
     }
 
+    /// Images in a strip: one, unless they are so small that all of several are worked on at once.
+    fn strip_images(&self) -> usize {
+        match self.algorithm {
+            Algorithm::Direct => (BLOCK_ROWS / self.pixels_out()).max(1),
+            _ => 1,
+        }
+    }
+
     /// Pixels of the output in a strip.
     fn strip_pixels(&self) -> usize {
         let [_, width] = self.output();
-        self.strip() * width
+        self.strip_images() * self.strip() * width
     }
 
     /// Pixels in the largest chunk.
@@ -270,12 +312,16 @@ impl Convolution {
         }
     }
 
-    /// Number of the image that a strip is of, and the rows of its output.
-    fn rows_of(&self, chunk: Chunk) -> (usize, Range<usize>) {
+    /// The images and rows of its output that a chunk is.
+    fn strip_of(&self, chunk: Chunk) -> Strip {
         let [height, width] = self.output();
-        let top = chunk.first / width;
-        let (image, top) = (top / height, top % height);
-        (image, top..top + chunk.rows / width)
+        let (top, rows) = (chunk.first / width, chunk.rows / width);
+        let images = rows.div_ceil(height);
+        Strip {
+            first: top / height,
+            images,
+            rows: top % height..top % height + rows / images,
+        }
     }
 
     /// The pixels of the input whose gradient comes with a chunk; each comes with one.
@@ -283,22 +329,21 @@ impl Convolution {
         if self.window.keeps_size() {
             return chunk;
         }
-        let (image, _) = self.rows_of(chunk);
-        let [lines, _] = self.reaches(chunk);
+        let strip = self.strip_of(chunk);
+        let [lines, _] = self.reaches(&strip);
         Chunk {
-            first: image * self.pixels() + lines.pixels.start * self.width,
-            rows: lines.pixels.len() * self.width,
+            first: strip.first * self.pixels() + lines.pixels.start * self.width,
+            rows: strip.images * lines.pixels.len() * self.width,
         }
     }
 
     /// Rows and columns of the input whose gradient comes with a strip.
-    fn reaches(&self, chunk: Chunk) -> [Reach; 2] {
+    fn reaches(&self, strip: &Strip) -> [Reach; 2] {
         let [height, width] = self.output();
-        let (_, rows) = self.rows_of(chunk);
         let stride = self.window.stride;
-        let end = match rows.end == height {
+        let end = match strip.rows.end == height {
             true => self.height,
-            false => rows.end * stride,
+            false => strip.rows.end * stride,
         };
         let reach = |pixels, outputs| Reach {
             window: self.window,
@@ -306,7 +351,7 @@ impl Convolution {
             outputs,
         };
         [
-            reach(rows.start * stride..end, height),
+            reach(strip.rows.start * stride..end, height),
             reach(0..self.width, width),
         ]
     }
@@ -319,8 +364,16 @@ impl Convolution {
                 [self.images(), height, width]
             }
             _ => {
-                let Window { side, stride, .. } = self.window;
-                [1, (self.strip() - 1) * stride + side, self.bordered_width()]
+                let Window {
+                    side,
+                    stride,
+                    padding,
+                } = self.window;
+                let height = match self.strip_images() {
+                    1 => (self.strip() - 1) * stride + side,
+                    _ => self.height + 2 * padding,
+                };
+                [self.strip_images(), height, self.bordered_width()]
             }
         }
     }
@@ -355,9 +408,10 @@ impl Convolution {
                 });
                 let (mut outputs, mut inputs) = (rows, 0);
                 if backward {
-                    for chunk in self.chunks(1) {
-                        let [lines, columns] = self.reaches(chunk);
-                        outputs = outputs.max(lines.len() * columns.len());
+                    for chunk in self.chunks(self.strip_images()) {
+                        let strip = self.strip_of(chunk);
+                        let [lines, columns] = self.reaches(&strip);
+                        outputs = outputs.max(strip.images * lines.len() * columns.len());
                         inputs = inputs.max(self.input_chunk(chunk).rows);
                     }
                 }

@@ -1,6 +1,8 @@
 //! A chunk of a batch forward, and backward to the weights and the input.
 
-use super::{Algorithm, Chunk, Convolution, Scratch, Weights, Window, block_stride};
+use std::ops::Range;
+
+use super::{Algorithm, Chunk, Convolution, Scratch, Strip, Weights, Window, block_stride};
 use crate::buffer::Buffer;
 use crate::product::{Rows, multiply, multiply_transposed};
 use crate::rows::Layout;
@@ -83,16 +85,27 @@ impl Convolution {
             stride,
             padding,
         } = self.window;
-        let (image, rows) = self.rows_of(chunk);
+        let Strip {
+            first,
+            images,
+            rows,
+        } = self.strip_of(chunk);
+        let [_, height, _] = self.bordered();
         let top = rows.start * stride;
         let from = top.saturating_sub(padding);
-        let to = ((rows.end - 1) * stride + side - padding).min(self.height);
-        for y in from..to {
-            let y = y + padding - top;
-            offsets.extend((0..self.width).map(|x| place(y, x + padding) as u32));
+        // Of several images all rows, as they lie one after the other, whether they are read or not.
+        let to = match images {
+            1 => ((rows.end - 1) * stride + side - padding).min(self.height),
+            _ => self.height,
+        };
+        for image in 0..images {
+            for y in from..to {
+                let y = image * height + y + padding - top;
+                offsets.extend((0..self.width).map(|x| place(y, x + padding) as u32));
+            }
         }
-        let image = image * self.height;
-        ((image + from) * self.width, (to - from) * self.width)
+        let start = (first * self.height + from) * self.width;
+        (start, images * (to - from) * self.width)
     }
 
     /// Rows of the product: the neighbourhoods of a chunk's pixels in a bordered strip of the input, or
@@ -105,10 +118,13 @@ impl Convolution {
             return Rows::plain(data, offsets, channels);
         }
         let Window { side, stride, .. } = self.window;
-        let (width, [_, width_out]) = (self.bordered_width(), self.output());
-        for y in 0..chunk.rows / width_out {
-            let line = y * stride * width;
-            offsets.extend((0..width_out).map(|x| ((line + x * stride) * channels) as u32));
+        let strip = self.strip_of(chunk);
+        let ([_, height, width], [_, width_out]) = (self.bordered(), self.output());
+        for image in 0..strip.images {
+            for y in 0..strip.rows.len() {
+                let line = (image * height + y * stride) * width;
+                offsets.extend((0..width_out).map(|x| ((line + x * stride) * channels) as u32));
+            }
         }
         Rows {
             data,
@@ -220,20 +236,28 @@ impl Convolution {
     /// The pixels of the output that are reached by those of the input that come with a strip, and their
     /// offsets in the grid of both reaches.
     fn reached(&self, chunk: Chunk, offsets: &mut Vec<u32>) -> (usize, usize) {
-        let stride = self.out_stride();
-        let (image, _) = self.rows_of(chunk);
+        let strip = self.strip_of(chunk);
+        let [lines, columns] = self.reaches(&strip);
         let [height, width] = self.output();
-        let [lines, columns] = self.reaches(chunk);
-        let grid_width = columns.len();
-        let (rows, across) = (lines.reached(), columns.reached());
-        debug_assert_eq!(across, 0..width);
-        for y in rows.clone() {
-            let line = lines.place(y) * grid_width;
-            let places = across.clone().map(|x| line + columns.place(x));
-            offsets.extend(places.map(|place| (place * stride) as u32));
+        let rows = lines.reached();
+        self.grid_places(&strip, rows.clone(), offsets);
+        debug_assert_eq!(columns.reached(), 0..width);
+        let first = (strip.first * height + rows.start) * width;
+        (first, strip.images * rows.len() * width)
+    }
+
+    /// Where the outputs in `rows` of every image of a strip are in the grid of both reaches.
+    fn grid_places(&self, strip: &Strip, rows: Range<usize>, offsets: &mut Vec<u32>) {
+        let stride = self.out_stride();
+        let ([_, width], [lines, columns]) = (self.output(), self.reaches(strip));
+        let (height, grid_width) = (lines.len(), columns.len());
+        for image in 0..strip.images {
+            for y in rows.clone() {
+                let line = (image * height + lines.place(y)) * grid_width;
+                let places = (0..width).map(|x| line + columns.place(x));
+                offsets.extend(places.map(|place| (place * stride) as u32));
+            }
         }
-        let first = (image * height + rows.start) * width;
-        (first, rows.len() * width)
     }
 
     /// Adds the gradient of the weights to `sums` ([`gradient_len`](Self::gradient_len) values; written
@@ -334,13 +358,8 @@ impl Convolution {
             return spaced(chunk.rows, stride, offsets);
         }
         offsets.clear();
-        let (_, rows) = self.rows_of(chunk);
-        let ([_, width], [lines, columns]) = (self.output(), self.reaches(chunk));
-        for y in rows {
-            let line = lines.place(y) * columns.len();
-            let places = (0..width).map(|x| line + columns.place(x));
-            offsets.extend(places.map(|place| (place * stride) as u32));
-        }
+        let strip = self.strip_of(chunk);
+        self.grid_places(&strip, strip.rows.clone(), offsets);
     }
 
     fn backward_rows(
@@ -385,14 +404,18 @@ impl Convolution {
             }
             return;
         }
-        let [lines, columns] = self.reaches(chunk);
-        let width = columns.len();
+        let strip = self.strip_of(chunk);
+        let [lines, columns] = self.reaches(&strip);
+        let (height, width) = (lines.len(), columns.len());
         let mut first = 0;
         for (class, panels) in self.class_panels(weights) {
             offsets.clear();
-            for (_, y) in lines.of_remainder(class[0]) {
-                let places = columns.of_remainder(class[1]);
-                offsets.extend(places.map(|(_, x)| ((y * width + x) * stride) as u32));
+            for image in 0..strip.images {
+                for (_, y) in lines.of_remainder(class[0]) {
+                    let line = (image * height + y) * width;
+                    let places = columns.of_remainder(class[1]);
+                    offsets.extend(places.map(|(_, x)| ((line + x) * stride) as u32));
+                }
             }
             let out = &mut input_gradient[first * row..];
             first += offsets.len();
@@ -425,14 +448,18 @@ impl Convolution {
             }
             _ if self.window.stride == 1 => Layout::dense(row),
             _ => {
-                let [lines, columns] = self.reaches(chunk);
-                offsets.resize(lines.pixels.len() * self.width, 0);
+                let strip = self.strip_of(chunk);
+                let [lines, columns] = self.reaches(&strip);
+                let height = lines.pixels.len();
+                offsets.resize(strip.images * height * self.width, 0);
                 let mut place = 0;
                 for class in self.window.classes() {
-                    for (y, _) in lines.of_remainder(class[0]) {
-                        for (x, _) in columns.of_remainder(class[1]) {
-                            offsets[y * self.width + x] = place as u32;
-                            place += row;
+                    for image in 0..strip.images {
+                        for (y, _) in lines.of_remainder(class[0]) {
+                            for (x, _) in columns.of_remainder(class[1]) {
+                                offsets[(image * height + y) * self.width + x] = place as u32;
+                                place += row;
+                            }
                         }
                     }
                 }
