@@ -17,6 +17,7 @@ const MOST_IMAGES: usize = 50;
 pub(crate) const DECODE: DecodeOptions = DecodeOptions {
     max_pixels: 1 << 20,
     follow_orientation: true,
+    cover: None,
 };
 
 /// A set as it was read; errors in their words.
