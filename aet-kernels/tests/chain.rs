@@ -3,7 +3,7 @@
 
 mod reference;
 
-use aet_kernels::chain::{Chain, ChainError, Layer, Window};
+use aet_kernels::chain::{Chain, ChainError, Form, Layer, Window};
 use aet_kernels::pool::PoolKind;
 use reference::{Images, Reference, relative, uniform};
 
@@ -180,6 +180,75 @@ fn frozen_features_equal_those_in_f64() {
         let mut reference = Reference::new(case.layers, &case.parameters);
         let expected = reference.forward(&case.images(), Some(&statistics));
         assert!(relative(&features, &expected.values) < 1e-4);
+    }
+}
+
+/// Planes as rows, and back.
+fn turned(values: &[f32], batch: usize, size: [usize; 3], to: Form) -> Vec<f32> {
+    let [channels, height, width] = size;
+    let stored = Form::Rows.shape(1, size)[3];
+    let pixels = height * width;
+    let mut out = vec![0.0; to.shape(batch, size).iter().product()];
+    for image in 0..batch {
+        for channel in 0..channels {
+            for pixel in 0..pixels {
+                let plane = (image * channels + channel) * pixels + pixel;
+                let row = (image * pixels + pixel) * stored + channel;
+                match to {
+                    Form::Rows => out[row] = values[plane],
+                    Form::Planes => out[plane] = values[row],
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn chains_of_rows_give_what_chains_of_planes_do() {
+    for (layers, input) in [(&NETWORK[..], [5, 13, 12]), (&STEPPING, [5, 40, 33])] {
+        let case = Case::new(layers, input, 6, 9);
+        let rows = Chain::between([Form::Rows; 2], input, layers).unwrap();
+        let output = rows.output();
+        let images = turned(&case.images, 6, input, Form::Rows);
+        let parameters = &case.parameters;
+        let expected = case.chain.forward(&case.images, 2, parameters, true);
+        let found = rows.forward(&images, 2, parameters, true);
+        let error = |found: &[f32], expected: &[f32]| {
+            let expected: Vec<f64> = expected.iter().map(|value| f64::from(*value)).collect();
+            relative(found, &expected)
+        };
+        let features = turned(&found.0, 6, output, Form::Planes);
+        assert!(error(&features, &expected.0) < 1e-5);
+        assert_eq!(
+            turned(&features, 6, output, Form::Rows),
+            found.0,
+            "padding is zero"
+        );
+        assert!(error(&found.1, &expected.1) < 1e-5);
+        let weights = uniform(features.len(), 10);
+        let rows_of_weights = turned(&weights, 6, output, Form::Rows);
+        let expected = case.chain.backward(&case.images, expected.2, &weights);
+        let found = rows.backward(&images, found.2, &rows_of_weights);
+        assert!(error(&found.0, &expected.0) < 1e-4);
+        let of_images = found.1.unwrap();
+        let planes = turned(&of_images, 6, input, Form::Planes);
+        assert!(error(&planes, &expected.1.unwrap()) < 1e-4);
+        assert_eq!(
+            turned(&planes, 6, input, Form::Rows),
+            of_images,
+            "padding is zero"
+        );
+        let statistics: Vec<f32> = uniform(rows.statistics(), 3)
+            .iter()
+            .map(|v| 1.5 + v)
+            .collect();
+        let expected = case
+            .chain
+            .frozen_features(&case.images, parameters, &statistics);
+        let found = rows.frozen_features(&images, parameters, &statistics);
+        let planes = turned(&found, 6, output, Form::Planes);
+        assert!(error(&planes, &expected) < 1e-5);
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::forward::{FAR_BYTES, Output, Trace};
 use super::source::{Norms, Source, from_planes, to_planes};
-use super::{Batch, Chain, Stage, Unit};
+use super::{Batch, Chain, Form, Stage, Unit};
 use crate::buffer::Buffer;
 use crate::convolution::{Chunk, Convolution, Weights};
 use crate::pool::Pool;
@@ -31,7 +31,7 @@ enum Gradient {
 
 impl Chain {
     /// The gradients of the parameters and, if `forward` was told so, of the images, from that of
-    /// the features (`[batch, channels, height, width]`).
+    /// the features, both of the chain's forms.
     ///
     /// # Panics
     /// When the slices are not of the sizes that the chain asks for.
@@ -73,7 +73,10 @@ impl Chain {
             };
         }
         let images_gradient = match gradient {
-            Some(Gradient::Plain(rows)) => Some(self.image_planes(batch, &rows)),
+            Some(Gradient::Plain(rows)) => Some(match self.forms[0] {
+                Form::Planes => self.image_planes(batch, &rows),
+                Form::Rows => rows.to_vec(),
+            }),
             _ => None,
         };
         (gradients, images_gradient)
@@ -81,15 +84,18 @@ impl Chain {
 
     /// The gradient of the last stage from that of the features.
     fn last_gradient(&self, batch: Batch, features: &[f32], outputs: &[Output]) -> Gradient {
-        let [channels, height, width] = self.output();
-        let pixels = height * width;
-        assert_eq!(features.len(), batch.images * channels * pixels);
+        let [_, height, width] = self.output();
+        let (pixels, each) = (height * width, self.features_len());
+        assert_eq!(features.len(), batch.images * each);
         let last = self.stages.len();
         let [_, _, stored] = self.stages[last - 1].output();
         let source = self.source(last, &[], outputs);
-        let planes = |image: usize| &features[image * channels * pixels..][..channels * pixels];
         by_image(source, batch, pixels, stored, |image, rows| {
-            from_planes(planes(image), pixels, stored, rows);
+            let own = &features[image * each..][..each];
+            match self.forms[1] {
+                Form::Planes => from_planes(own, pixels, stored, rows),
+                Form::Rows => rows.copy_from_slice(own),
+            }
         })
     }
 
@@ -97,11 +103,18 @@ impl Chain {
     fn image_planes(&self, batch: Batch, rows: &[f32]) -> Vec<f32> {
         let pixels = self.height * self.width;
         let stored = rows.len() / (batch.images * pixels);
-        let mut planes = vec![0.0; batch.images * self.channels * pixels];
-        let images = planes.chunks_exact_mut(self.channels * pixels);
-        for (image, rows) in images.zip(rows.chunks_exact(pixels * stored)) {
-            to_planes(rows, stored, image);
-        }
+        let each = self.channels * pixels;
+        let mut planes = vec![0.0; batch.images * each];
+        let shared = Shared::new(&mut planes);
+        for_each(
+            batch.images,
+            || (),
+            |image, ()| {
+                let rows = &rows[image * pixels * stored..][..pixels * stored];
+                // SAFETY: a part for each image.
+                to_planes(rows, stored, unsafe { shared.part(image * each, each) });
+            },
+        );
         planes
     }
 }

@@ -1,7 +1,7 @@
 //! Forward with the statistics of the batch.
 
 use super::source::{Norm, Norms, Source, to_planes};
-use super::{Batch, Chain, EPSILON, Laid, Stage, Unit};
+use super::{Batch, Chain, EPSILON, Form, Laid, Stage, Unit};
 use crate::buffer::Buffer;
 use crate::convolution::{Chunk, Weights};
 use crate::pool::Pool;
@@ -37,8 +37,8 @@ pub(super) enum Output {
 }
 
 impl Chain {
-    /// Features of `images` (`[batch, channels, height, width]`, contiguous), `[batch, channels,
-    /// height, width]`, normalised with the statistics of the batch; those statistics; and what
+    /// Features of `images`, both contiguous and of the chain's forms, normalised with the statistics of
+    /// the batch; those statistics; and what
     /// [`backward`](Self::backward) needs. `images_gradient` says whether it is to give the
     /// gradient of the images too.
     ///
@@ -96,11 +96,26 @@ impl Chain {
 
     /// `images` in `views` parts.
     pub(super) fn batch(&self, images: &[f32], views: usize) -> Batch {
-        let each = self.channels * self.height * self.width;
+        let each = self.stored_in() * self.height * self.width;
         assert!(images.len().is_multiple_of(each) && !images.is_empty());
         let images = images.len() / each;
         assert!(views > 0 && images.is_multiple_of(views));
         Batch { images, views }
+    }
+
+    /// What the first stage reads.
+    pub(super) fn images<'a>(&self, values: &'a [f32]) -> Source<'a> {
+        match self.forms[0] {
+            Form::Planes => Source::Images {
+                values,
+                channels: self.channels,
+                pixels: self.height * self.width,
+            },
+            Form::Rows => Source::Plain {
+                values,
+                channels: self.stored_in(),
+            },
+        }
     }
 
     /// What stage `place` reads.
@@ -111,11 +126,7 @@ impl Chain {
         outputs: &'a [Output],
     ) -> Source<'a> {
         let Some(before) = place.checked_sub(1) else {
-            return Source::Images {
-                values: images,
-                channels: self.channels,
-                pixels: self.height * self.width,
-            };
+            return self.images(images);
         };
         let [_, _, channels] = self.stages[before].output();
         match &outputs[before] {
@@ -128,23 +139,29 @@ impl Chain {
         }
     }
 
-    /// The last output, normalised and clipped, by planes.
+    /// The last output, normalised and clipped.
     fn features(&self, trace: &Trace) -> Vec<f32> {
-        let [channels, height, width] = self.output();
+        let [_, height, width] = self.output();
         let pixels = height * width;
-        let mut features = vec![0.0; trace.batch.images * channels * pixels];
+        let each = self.features_len();
+        let mut features = vec![0.0; trace.batch.images * each];
         let last = self.stages.len();
         let source = self.source(last, &[], &trace.outputs);
         let [_, _, stored] = self.stages[last - 1].output();
+        let planes = self.forms[1] == Form::Planes;
         let shared = Shared::new(&mut features);
         for_each(
             trace.batch.images,
-            || Buffer::stale(pixels * stored),
+            || Buffer::stale(if planes { pixels * stored } else { 0 }),
             |image, rows| {
-                source.rows(image * pixels, pixels, rows);
                 // SAFETY: a part for each image.
-                let planes = unsafe { shared.part(image * channels * pixels, channels * pixels) };
-                to_planes(rows, stored, planes);
+                let own = unsafe { shared.part(image * each, each) };
+                if planes {
+                    source.rows(image * pixels, pixels, rows);
+                    to_planes(rows, stored, own);
+                } else {
+                    source.rows(image * pixels, pixels, own);
+                }
             },
         );
         features

@@ -2,7 +2,7 @@
 //! and units of 1x1 run on a block of rows right after the unit before them.
 
 use super::source::{Source, to_planes};
-use super::{Chain, EPSILON, Stage, Unit};
+use super::{Chain, EPSILON, Form, Stage, Unit};
 use crate::buffer::Buffer;
 use crate::convolution::{Algorithm, Weights};
 use crate::rows::shift_and_clip;
@@ -46,8 +46,7 @@ impl Unit {
 }
 
 impl Chain {
-    /// Features of `images`, `[batch, channels, height, width]` both, normalised with running
-    /// `statistics`.
+    /// Features of `images`, both of the chain's forms, normalised with running `statistics`.
     ///
     /// # Panics
     /// When the slices are not of the sizes that the chain asks for.
@@ -84,7 +83,7 @@ impl Frozen<'_> {
     fn features(&self, images: &[f32]) -> Vec<f32> {
         let batch = self.chain.batch(images, 1).images;
         let each_in = images.len() / batch;
-        let each_out: usize = self.chain.output().iter().product();
+        let each_out = self.chain.features_len();
         let mut features = vec![0.0; batch * each_out];
         let shared = Shared::new(&mut features);
         let group = batch.div_ceil(threads()).clamp(1, IMAGES);
@@ -110,11 +109,7 @@ impl Frozen<'_> {
         let mut place = 0;
         while place < stages.len() {
             let source = match place {
-                0 => Source::Images {
-                    values: images,
-                    channels: self.chain.channels,
-                    pixels: self.chain.height * self.chain.width,
-                },
+                0 => self.chain.images(images),
                 _ => Source::Plain {
                     values: &now,
                     channels: stages[place - 1].output()[2],
@@ -123,6 +118,9 @@ impl Frozen<'_> {
             let (next, end) = self.run(place, count, source);
             now = next;
             place = end;
+        }
+        if self.chain.forms[1] == Form::Rows {
+            return features.copy_from_slice(&now);
         }
         let [_, _, stored] = stages[stages.len() - 1].output();
         let rows = now.chunks_exact(now.len() / count);

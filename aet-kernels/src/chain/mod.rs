@@ -21,6 +21,7 @@ pub use forward::{Statistics, Trace};
 
 use crate::convolution::{Chunk, Convolution, Weights};
 use crate::pool::{Pool, PoolKind};
+use crate::simd::padded;
 
 /// Added to a variance before its square root, as in PyTorch.
 pub const EPSILON: f32 = 1e-5;
@@ -48,6 +49,34 @@ pub enum Layer {
         /// Border, less than the window.
         padding: usize,
     },
+}
+
+/// How the values of a batch lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `[batch, channels, height, width]`.
+    Planes,
+    /// `[batch, height, width, stored]`: the channels of a pixel side by side, with zeros behind them up to
+    /// whole vectors. Chains work so inside; between two of them nothing has to be turned around.
+    Rows,
+}
+
+impl Form {
+    /// Channels as they are stored.
+    fn stored(self, channels: usize) -> usize {
+        match self {
+            Self::Planes => channels,
+            Self::Rows => padded(channels),
+        }
+    }
+
+    /// The shape of a batch of images of channels, height and width.
+    pub fn shape(self, batch: usize, [channels, height, width]: [usize; 3]) -> [usize; 4] {
+        match self {
+            Self::Planes => [batch, channels, height, width],
+            Self::Rows => [batch, height, width, padded(channels)],
+        }
+    }
 }
 
 impl Layer {
@@ -105,6 +134,8 @@ pub struct Chain {
     height: usize,
     width: usize,
     channels: usize,
+    /// Of images and features.
+    forms: [Form; 2],
     stages: Vec<Stage>,
     parameters: usize,
     statistics: usize,
@@ -248,11 +279,20 @@ impl Stage {
 }
 
 impl Chain {
-    /// A chain of `layers` on images of `channels`, `height` x `width` pixels.
+    /// A chain of `layers` on images of `channels`, `height` x `width` pixels, by planes.
     ///
     /// # Errors
     /// When a layer cannot follow the one before it.
-    pub fn new(
+    pub fn new(input: [usize; 3], layers: &[Layer]) -> Result<Self, ChainError> {
+        Self::between([Form::Planes; 2], input, layers)
+    }
+
+    /// A chain whose images and features have these forms.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn between(
+        forms: [Form; 2],
         [channels, height, width]: [usize; 3],
         layers: &[Layer],
     ) -> Result<Self, ChainError> {
@@ -263,6 +303,7 @@ impl Chain {
             height,
             width,
             channels,
+            forms,
             stages: Vec::with_capacity(layers.len()),
             parameters: 0,
             statistics: 0,
@@ -286,7 +327,7 @@ impl Chain {
     fn stage(&self, layer: &Layer) -> Result<Stage, &'static str> {
         let [height, width, stored] = match self.stages.last() {
             Some(stage) => stage.output(),
-            None => [self.height, self.width, self.channels],
+            None => [self.height, self.width, self.stored_in()],
         };
         match *layer {
             Layer::Unit {
@@ -350,6 +391,22 @@ impl Chain {
                 Stage::Pool(_) => None,
             })
             .unwrap_or(self.channels)
+    }
+
+    /// Channels of the images as they are stored.
+    fn stored_in(&self) -> usize {
+        self.forms[0].stored(self.channels)
+    }
+
+    /// Forms of images and features.
+    pub fn forms(&self) -> [Form; 2] {
+        self.forms
+    }
+
+    /// Values of the features of an image.
+    fn features_len(&self) -> usize {
+        let [channels, height, width] = self.output();
+        self.forms[1].stored(channels) * height * width
     }
 
     /// Channels, height and width of the images.

@@ -6,7 +6,7 @@
 //! changes nothing that is computed afterwards, so there is none here: 1,152 parameters fewer.
 
 use aet_data::random::{self, Purpose};
-use aet_kernels::chain::MultiplyAdds;
+use aet_kernels::chain::{Form, MultiplyAdds};
 use aet_kernels::pool::PoolKind;
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;

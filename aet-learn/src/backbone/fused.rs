@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
-use aet_kernels::chain::{Chain, Layer, Trace};
+use aet_kernels::chain::{Chain, Form, Layer, Trace};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -24,8 +24,8 @@ use super::unit::Unit;
 /// The operations that a backend needs for chains.
 #[backend_extension(Autodiff, Flex)]
 pub trait ChainBackend: Backend {
-    /// Features of images `[batch, channels, height, width]`, each of the `views` equal parts of the
-    /// batch normalised with its own statistics, and those statistics.
+    /// Features of images, both of the chain's forms, each of the `views` equal parts of the batch
+    /// normalised with its own statistics, and those statistics.
     fn chain_train(
         images: FloatTensor<Self>,
         views: usize,
@@ -63,9 +63,10 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Fl
 
 /// The features of a chain as a tensor.
 fn features(values: Vec<f32>, chain: &Chain) -> FloatTensor<Flex> {
-    let [channels, height, width] = chain.output();
-    let batch = values.len() / (channels * height * width);
-    tensor(values, [batch, channels, height, width])
+    let form = chain.forms()[1];
+    let each: usize = form.shape(1, chain.output()).iter().product();
+    let batch = values.len() / each;
+    tensor(values, form.shape(batch, chain.output()))
 }
 
 impl ChainBackend for Flex {
@@ -195,8 +196,8 @@ impl<C: CheckpointStrategy> ChainBackend for Autodiff<Flex, C> {
 #[derive(Clone, Default)]
 pub struct Chains(Arc<Mutex<HashMap<Key, Arc<Chain>>>>);
 
-/// Number of the place; channels, height and width of the images.
-type Key = (usize, [usize; 3]);
+/// Number of the place; forms of images and features; channels, height and width of the images.
+type Key = (usize, [Form; 2], [usize; 3]);
 
 impl std::fmt::Debug for Chains {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -205,19 +206,21 @@ impl std::fmt::Debug for Chains {
 }
 
 impl Chains {
-    /// The chain of `layers` at `place` for images of channels, height and width `input`.
+    /// The chain of `layers` at `place`, between these forms, for images of channels, height and width
+    /// `input`.
     pub(super) fn get(
         &self,
-        place: usize,
+        (place, forms): (usize, [Form; 2]),
         input: [usize; 3],
         layers: &[Layer],
     ) -> Option<Arc<Chain>> {
+        let key = (place, forms, input);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(chain) = known.get(&(place, input)) {
+        if let Some(chain) = known.get(&key) {
             return Some(Arc::clone(chain));
         }
-        let chain = Arc::new(Chain::new(input, layers).ok()?);
-        known.insert((place, input), Arc::clone(&chain));
+        let chain = Arc::new(Chain::between(forms, input, layers).ok()?);
+        known.insert(key, Arc::clone(&chain));
         Some(chain)
     }
 }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use aet_kernels::chain::{Chain, Layer};
+use aet_kernels::chain::{Chain, Form, Layer};
 use aet_kernels::pool::PoolKind;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 
@@ -89,36 +90,117 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Features after `links` of a batch `[batch, channels, height, width]` in `views` equal parts, one
-/// after the other, each of which is normalised with its own statistics in training. `chains` keeps
-/// what has been built, under `place`, a number for these links.
+/// Features on their way through a network.
+#[derive(Debug, Clone)]
+pub(super) struct Flow {
+    /// Of that form; rows come out of fused chains alone.
+    values: Tensor<4>,
+    form: Form,
+    channels: usize,
+    /// The equal parts of the batch, one after the other, each of which is normalised with its own
+    /// statistics in training.
+    views: usize,
+}
+
+impl Flow {
+    /// A batch `[batch, channels, height, width]` in `views` equal parts.
+    pub fn of_planes(values: Tensor<4>, views: usize) -> Self {
+        let [_, channels, _, _] = values.dims();
+        Self {
+            values,
+            form: Form::Planes,
+            channels,
+            views,
+        }
+    }
+
+    /// `[batch, channels, height, width]`.
+    pub fn into_planes(self) -> Tensor<4> {
+        match self.form {
+            Form::Planes => self.values,
+            Form::Rows => {
+                let planes = self.values.permute([0, 3, 1, 2]);
+                planes.narrow(1, 0, self.channels)
+            }
+        }
+    }
+
+    /// Channels, height and width.
+    fn size(&self) -> [usize; 3] {
+        let [_, first, second, third] = self.values.dims();
+        match self.form {
+            Form::Planes => [first, second, third],
+            Form::Rows => [self.channels, first, second],
+        }
+    }
+
+    /// The sum of both, rectified.
+    pub fn add_and_rectify(self, other: Self) -> Self {
+        if self.form == other.form {
+            return Self {
+                values: relu(self.values + other.values),
+                ..self
+            };
+        }
+        let views = self.views;
+        Self::of_planes(relu(self.into_planes() + other.into_planes()), views)
+    }
+
+    /// Features after `links`, of the form that is wanted where they are fused. `chains` keeps what has
+    /// been built, under `place`, a number for these links.
+    pub fn through(
+        self,
+        (chains, place): (&Chains, usize),
+        links: &[Link<'_>],
+        operations: Operations,
+        wanted: Form,
+    ) -> Self {
+        let views = self.views;
+        if !links.is_empty() && operations == Operations::Fused && fused::applies(&self.values) {
+            let forms = [self.form, wanted];
+            if let Some(chain) = chain((chains, place), links, self.size(), forms) {
+                let units: Vec<&Unit> = links.iter().filter_map(Link::unit).collect();
+                let [channels, _, _] = chain.output();
+                return Self {
+                    values: fused::forward(chain, &units, (self.values, views)),
+                    form: wanted,
+                    channels,
+                    views,
+                };
+            }
+        }
+        let features = links
+            .iter()
+            .fold(self.into_planes(), |features, link| match link {
+                Link::Unit(unit) => unit.forward(features, views),
+                Link::Linear(unit) => unit.normalised(features, views),
+                Link::Pool(pool) => pool.forward(features),
+            });
+        Self::of_planes(features, views)
+    }
+}
+
+/// Features after `links`, a plain chain, of a batch `[batch, channels, height, width]` in `views` equal
+/// parts; see [`Flow`].
 pub(super) fn forward(
-    (chains, place): (&Chains, usize),
+    chains: (&Chains, usize),
     links: &[Link<'_>],
     (input, views): (Tensor<4>, usize),
     operations: Operations,
 ) -> Tensor<4> {
-    if !links.is_empty() && operations == Operations::Fused && fused::applies(&input) {
-        let [_, channels, height, width] = input.dims();
-        if let Some(chain) = chain((chains, place), links, [channels, height, width]) {
-            let units = links.iter().filter_map(Link::unit);
-            return fused::forward(chain, &units.collect::<Vec<_>>(), (input, views));
-        }
-    }
-    links.iter().fold(input, |features, link| match link {
-        Link::Unit(unit) => unit.forward(features, views),
-        Link::Linear(unit) => unit.normalised(features, views),
-        Link::Pool(pool) => pool.forward(features),
-    })
+    let flow = Flow::of_planes(input, views);
+    flow.through(chains, links, operations, Form::Planes)
+        .into_planes()
 }
 
-/// The fused operation of `links` for images of channels, height and width `input`; None where they
-/// are too small for it.
+/// The fused operation of `links`, between these forms, for images of channels, height and width `input`;
+/// None where they are too small for it.
 pub(super) fn chain(
     (chains, place): (&Chains, usize),
     links: &[Link<'_>],
     input: [usize; 3],
+    forms: [Form; 2],
 ) -> Option<Arc<Chain>> {
     let layers: Vec<Layer> = links.iter().map(Link::layer).collect();
-    chains.get(place, input, &layers)
+    chains.get((place, forms), input, &layers)
 }

@@ -2,15 +2,14 @@
 //! stride of a bottleneck on its 3x3 convolution, as torchvision has it.
 
 use aet_data::random::{self, Purpose};
-use aet_kernels::chain::MultiplyAdds;
+use aet_kernels::chain::{Form, MultiplyAdds};
 use aet_kernels::pool::PoolKind;
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::fused::Chains;
-use super::link::{self, Link, Operations, PoolShape};
+use super::link::{self, Flow, Link, Operations, PoolShape};
 use super::unit::Unit;
 use super::{Architecture, Backbone, Network, check_width, scaled};
 use crate::error::ConfigError;
@@ -153,15 +152,14 @@ impl Residual {
         [branch.collect(), shortcut.collect()]
     }
 
-    /// `[batch, channels in, height, width]` to `[batch, channels out, ..]`, the batch in `views`
-    /// equal parts.
-    fn forward(&self, input: Tensor<4>, views: usize, operations: Operations) -> Tensor<4> {
-        let paths = self.paths();
-        let [branch, shortcut] = [0, 1].map(|place| {
-            let (chains, input) = ((&self.chains, place), (input.clone(), views));
-            link::forward(chains, &paths[place], input, operations)
-        });
-        relu(branch + shortcut)
+    fn forward(&self, input: Flow, operations: Operations) -> Flow {
+        let [branch, shortcut] = self.paths();
+        let path = |place, links: &[Link], input: Flow| match links.is_empty() {
+            true => input,
+            false => input.through((&self.chains, place), links, operations, Form::Rows),
+        };
+        let branch = path(0, &branch, input.clone());
+        branch.add_and_rectify(path(1, &shortcut, input))
     }
 }
 
@@ -229,25 +227,32 @@ impl Backbone for ResNet {
         operations: Operations,
     ) -> Tensor<4> {
         let links = self.first(tap);
-        let chains = (&self.chains, links.len());
-        let features = link::forward(chains, &links, (images, views), operations);
+        let images = Flow::of_planes(images, views);
+        let features = images.through((&self.chains, links.len()), &links, operations, Form::Rows);
         let blocks = self.stages[..tap].iter().flatten();
-        blocks.fold(features, |features, block| {
-            block.forward(features, views, operations)
-        })
+        blocks
+            .fold(features, |features, block| {
+                block.forward(features, operations)
+            })
+            .into_planes()
     }
 
     fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {
         let links = self.first(tap);
-        let first = link::chain((&self.chains, links.len()), &links, [3, height, width])?;
+        let first = link::chain(
+            (&self.chains, links.len()),
+            &links,
+            [3, height, width],
+            [Form::Planes, Form::Rows],
+        )?;
         let (mut sum, mut size) = (first.multiply_adds(false), first.output());
         for block in self.stages[..tap].iter().flatten() {
             let [branch, shortcut] = block.paths();
             if !shortcut.is_empty() {
-                let chain = link::chain((&block.chains, 1), &shortcut, size)?;
+                let chain = link::chain((&block.chains, 1), &shortcut, size, [Form::Rows; 2])?;
                 sum += chain.multiply_adds(true);
             }
-            let chain = link::chain((&block.chains, 0), &branch, size)?;
+            let chain = link::chain((&block.chains, 0), &branch, size, [Form::Rows; 2])?;
             sum += chain.multiply_adds(true);
             size = chain.output();
         }
