@@ -215,6 +215,7 @@ impl Backbone for AlexNet {
             (&self.chains, place),
             &self.links(place),
             [3, height, width],
+            [Form::Planes; 2],
         )?;
         let mut sum = chain.multiply_adds(false);
         for layer in self.dense.iter().filter(|_| tap >= FC) {
