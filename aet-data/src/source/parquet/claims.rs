@@ -1,8 +1,6 @@
 //! What a Parquet file claims of itself, held against its bytes before the parquet crate reads them:
 //! [`check_footer`], [`check_pages`].
 
-use std::ops::Range;
-
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::format::{FILE_METADATA, PAGE_HEADER};
@@ -40,7 +38,8 @@ pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
     }
 }
 
-/// Walks over the headers of a column's pages, up to one that is cut short.
+/// Walks over the headers of a column's pages, up to one that is cut short. The last may end behind the
+/// column, as the parquet crate reads on there.
 ///
 /// # Errors
 /// When one is none, or has lists of more elements than it has bytes.
@@ -57,7 +56,7 @@ pub(super) fn check_pages(
     let end = start.saturating_add(length).min(file.len());
     let mut at = start;
     while at < end {
-        let walked = header_at(file, at..end)?;
+        let walked = header_at(file, at)?;
         if walked == Err(Flaw::Short) {
             break;
         }
@@ -70,12 +69,12 @@ pub(super) fn check_pages(
     Ok(())
 }
 
-/// The header of a page at the start of `range`, and no further than its end.
-fn header_at(file: &PositionedFile, range: Range<u64>) -> Result<Result<Walked, Flaw>, DataError> {
-    let most = range.end - range.start;
+/// The header of a page from byte `at` on.
+fn header_at(file: &PositionedFile, at: u64) -> Result<Result<Walked, Flaw>, DataError> {
+    let most = file.len() - at;
     let mut room = HEADER;
     loop {
-        let bytes = file.read(range.start, room.min(most))?;
+        let bytes = file.read(at, room.min(most))?;
         match walk(&bytes, PAGE_HEADER, PAGE_SIZE) {
             Err(Flaw::Short) if room < most => room = room.saturating_mul(8),
             walked => return Ok(walked),
