@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use aet_data::decode::{decode, decode_with, fit};
+use aet_data::decode::{decode, decode_with, fit, size_of};
 use aet_data::{DataError, DecodeOptions, Payload};
 use aet_geometry::RgbImage;
 use image::{DynamicImage, ImageFormat};
@@ -100,6 +100,22 @@ fn every_kind_of_file_decodes_to_what_pillow_gives() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_size_of_every_kind_of_file_is_in_its_header() {
+    for (name, bytes, _) in fixtures() {
+        let options = DecodeOptions {
+            follow_orientation: false,
+            ..DecodeOptions::default()
+        };
+        let image = with(&bytes, &options).unwrap();
+        let size = size_of(&Payload::Encoded(bytes), 0, &name).unwrap();
+        assert_eq!(size, [image.height(), image.width()], "{name}");
+    }
+    let broken = size_of(&Payload::Encoded(b"some notes".to_vec()), 4, "notes.txt");
+    let message = full_message(&broken.unwrap_err());
+    assert_eq!(message, "image 4 (notes.txt): this is text, not an image");
 }
 
 /// `picture` in every colour kind of the `image` crate.

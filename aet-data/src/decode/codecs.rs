@@ -44,6 +44,19 @@ pub(super) fn decode(
     upright(image, orientation)
 }
 
+/// Height and width of a file of this format, by its header.
+pub(super) fn size_of(encoded: &[u8], format: ImageFormat) -> Result<[usize; 2], Problem> {
+    if format == ImageFormat::Tiff
+        && let Some(numbers) = palette::numbers(encoded)
+    {
+        return palette::size_of(&numbers);
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
+    reader.limits(memory(SPARE_BYTES));
+    let (width, height) = reader.into_dimensions().map_err(explained)?;
+    Ok([height as usize, width as usize])
+}
+
 fn memory(bytes: u64) -> Limits {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(bytes);

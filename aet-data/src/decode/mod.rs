@@ -21,7 +21,7 @@ mod turbo;
 
 use aet_geometry::RgbImage;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageError};
+use image::{DynamicImage, ImageError, ImageFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
@@ -69,6 +69,23 @@ impl Problem {
     fn cut_short() -> Self {
         Self::Seen("the file ends before the image does; fetch or copy it again".to_owned())
     }
+
+    /// The error about image `index`, called `name`.
+    fn of(self, index: usize, name: &str) -> DataError {
+        let name = name.to_owned();
+        match self {
+            Self::Codec(source) => DataError::Decode {
+                index,
+                name,
+                source,
+            },
+            Self::Seen(problem) => DataError::Image {
+                index,
+                name,
+                problem,
+            },
+        }
+    }
 }
 
 /// The pixels of image `index`, with the default [`DecodeOptions`]; `name` goes into the error.
@@ -114,21 +131,25 @@ pub fn decode_into(
         }
         Payload::Encoded(encoded) => encoded,
     };
-    let name = || name.to_owned();
     let spare = std::mem::replace(image, RgbImage::filled(0, 0, [0; 3])).into_pixels();
-    *image = pixels_of(&encoded, options, spare).map_err(|problem| match problem {
-        Problem::Codec(source) => DataError::Decode {
-            index,
-            name: name(),
-            source,
-        },
-        Problem::Seen(problem) => DataError::Image {
-            index,
-            name: name(),
-            problem,
-        },
-    })?;
+    *image = pixels_of(&encoded, options, spare).map_err(|problem| problem.of(index, name))?;
     Ok(())
+}
+
+/// Height and width of image `index` by its header, before it is turned; `name` goes into the error.
+///
+/// # Errors
+/// When the bytes are no image of a format that is read, or its header is broken.
+pub fn size_of(payload: &Payload, index: usize, name: &str) -> Result<[usize; 2], DataError> {
+    let size = match payload {
+        Payload::Pixels(image) => Ok([image.height(), image.width()]),
+        Payload::Encoded(encoded) => match Kind::of(encoded) {
+            Kind::Jpeg => codecs::size_of(encoded, ImageFormat::Jpeg),
+            Kind::Coded(format) => codecs::size_of(encoded, format),
+            Kind::Other(problem) => Err(Problem::Seen(problem)),
+        },
+    };
+    size.map_err(|problem| problem.of(index, name))
 }
 
 /// The pixels, in the memory of `spare` if they are a photograph's.

@@ -40,6 +40,13 @@ pub(super) fn numbers(encoded: &[u8]) -> Option<Vec<u8>> {
     Some(copy)
 }
 
+/// Height and width of what [`numbers`] gives.
+pub(super) fn size_of(numbers: &[u8]) -> Result<[usize; 2], Problem> {
+    let mut decoder = Decoder::new(Cursor::new(numbers)).map_err(problem)?;
+    let (width, height) = decoder.dimensions().map_err(problem)?;
+    Ok([height as usize, width as usize])
+}
+
 /// The pixels of what [`numbers`] gives.
 pub(super) fn decode(numbers: &[u8], options: &DecodeOptions) -> Result<RgbImage, Problem> {
     let mut decoder = Decoder::new(Cursor::new(numbers)).map_err(problem)?;

@@ -1,21 +1,17 @@
 //! `aet inspect`: what is in a set of images, and a picture of what a pretext task makes of it.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aet_data::decode::size_of;
 use aet_data::random::{Purpose, generator, permutation};
-use aet_data::{
-    DataError, ImageSet, LoadOptions, OnError, Payload, RawSample, Skipped, Source, Split,
-};
+use aet_data::{DataError, ImageSet, LoadOptions, OnError, RawSample, Skipped, Source, Split};
 use aet_learn::Device;
 use aet_learn::config::Experiment;
 use aet_learn::data::location;
 use aet_learn::run_dir::RunDirectory;
-use anyhow::Context;
 use clap::Args;
-use image::ImageReader;
 use serde_json::{Value, json};
 
 use super::choice::SplitName;
@@ -275,7 +271,8 @@ impl Survey {
         for index in (0..source.len()).step_by(stride) {
             survey.looked_at += 1;
             let size = match source.read(index) {
-                Ok(sample) => size_of(&sample).map_err(|error| format!("{error:#}")),
+                Ok(sample) => size_of(&sample.payload, index, &sample.name)
+                    .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
                 Err(error) if error.is_about_one_image() => Err(error.to_string()),
                 Err(error) => return Err(error.into()),
             };
@@ -383,21 +380,6 @@ impl Survey {
             "format": self.format, "images": self.count, "looked_at": self.looked_at,
             "broken": self.broken, "sizes": sizes, "classes": classes,
         })
-    }
-}
-
-/// Height and width of an image, from its header.
-fn size_of(sample: &RawSample) -> anyhow::Result<[usize; 2]> {
-    match &sample.payload {
-        Payload::Pixels(image) => Ok([image.height(), image.width()]),
-        Payload::Encoded(bytes) => {
-            let (width, height) = ImageReader::new(Cursor::new(bytes))
-                .with_guessed_format()
-                .map_err(anyhow::Error::from)
-                .and_then(|reader| Ok(reader.into_dimensions()?))
-                .with_context(|| format!("image {} cannot be decoded", sample.name))?;
-            Ok([height as usize, width as usize])
-        }
     }
 }
 
