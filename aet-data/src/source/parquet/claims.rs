@@ -1,6 +1,7 @@
 //! What a Parquet file claims of itself, held against its bytes before the parquet crate reads them:
 //! [`check_footer`], [`check_pages`].
 
+use parquet::basic::Compression;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::format::{FILE_METADATA, PAGE_HEADER};
@@ -11,7 +12,11 @@ use crate::source::positioned::PositionedFile;
 /// Ends every file, after the length of the footer.
 const MAGIC: &[u8] = b"PAR1";
 /// The field of a page's header that has the bytes of the page.
-const PAGE_SIZE: i16 = 3;
+const PAGE_SIZE: &[i16] = &[3];
+/// The same before it was compressed.
+const UNPACKED_SIZE: &[i16] = &[2];
+/// Of the values of a dictionary.
+const DICTIONARY_COUNT: &[i16] = &[7, 1];
 /// Bytes that hold nearly every header of a page.
 const HEADER: u64 = 1 << 12;
 
@@ -31,7 +36,7 @@ pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     match end.checked_sub(length) {
         Some(start) if magic == MAGIC => {
-            let walked = walk(&file.read(start, length)?, FILE_METADATA, 0);
+            let walked = walk(&file.read(start, length)?, FILE_METADATA, &[]);
             judge(file, "its footer", walked).map(|_| ())
         }
         _ => Ok(()),
@@ -42,7 +47,7 @@ pub(super) fn check_footer(file: &PositionedFile) -> Result<(), DataError> {
 /// column, as the parquet crate reads on there.
 ///
 /// # Errors
-/// When one is none, or has lists of more elements than it has bytes.
+/// When one is none, has lists of more elements than it has bytes, or is of a dictionary that has.
 pub(super) fn check_pages(
     file: &PositionedFile,
     column: &ColumnChunkMetaData,
@@ -54,30 +59,46 @@ pub(super) fn check_pages(
         return Ok(());
     };
     let end = start.saturating_add(length).min(file.len());
+    // Without compression, nobody holds the size before it against the bytes.
+    let values_size = match column.compression() {
+        Compression::UNCOMPRESSED => PAGE_SIZE,
+        _ => UNPACKED_SIZE,
+    };
     let mut at = start;
     while at < end {
-        let walked = header_at(file, at)?;
+        let (bytes, walked) = header_at(file, at)?;
         if walked == Err(Flaw::Short) {
             break;
         }
-        let header = judge(file, "the header of a page", walked)?;
-        let size = header.value.and_then(|size| u64::try_from(size).ok());
-        let next = at.checked_add(header.length as u64);
+        let length = judge(file, "the header of a page", walked)?.length as u64;
+        let number = |path: &[i16]| {
+            let walked = walk(&bytes, PAGE_HEADER, path);
+            judge(file, "the header of a page", walked).map(|walked| walked.value)
+        };
+        // A value takes a byte at least, and as much memory as all of its kind from the start.
+        let (count, room) = (number(DICTIONARY_COUNT)?, number(values_size)?);
+        if count.unwrap_or(0) > room.unwrap_or(0) {
+            let problem = "broken Parquet file; fetch or copy it again: a dictionary claims more values \
+                           than it has bytes";
+            return Err(DataError::malformed(file.path(), problem.to_owned()));
+        }
+        let size = number(PAGE_SIZE)?.and_then(|size| u64::try_from(size).ok());
+        let next = at.checked_add(length);
         let next = next.and_then(|next| next.checked_add(size?));
         at = next.unwrap_or(end);
     }
     Ok(())
 }
 
-/// The header of a page from byte `at` on.
-fn header_at(file: &PositionedFile, at: u64) -> Result<Result<Walked, Flaw>, DataError> {
+/// The header of a page from byte `at` on: some bytes from there, and what comes of walking over them.
+fn header_at(file: &PositionedFile, at: u64) -> Result<(Vec<u8>, Result<Walked, Flaw>), DataError> {
     let most = file.len() - at;
     let mut room = HEADER;
     loop {
         let bytes = file.read(at, room.min(most))?;
-        match walk(&bytes, PAGE_HEADER, PAGE_SIZE) {
+        match walk(&bytes, PAGE_HEADER, &[]) {
             Err(Flaw::Short) if room < most => room = room.saturating_mul(8),
-            walked => return Ok(walked),
+            walked => return Ok((bytes, walked)),
         }
     }
 }

@@ -41,24 +41,20 @@ pub(super) struct Walked {
     pub(super) value: Option<i64>,
 }
 
-/// Walks over the struct of `fields` at the start of `bytes`, and notes the number in its field `field`.
+/// Walks over the struct of `fields` at the start of `bytes`, and notes the number at `path`: in the field
+/// of the first number, or in the struct there, in the field of the second.
 pub(super) fn walk(
     bytes: &[u8],
     fields: &'static [(i16, Shape)],
-    field: i16,
+    path: &[i16],
 ) -> Result<Walked, Flaw> {
     let mut walk = Walk {
         bytes,
         at: 0,
         elements: 0,
     };
-    let (mut id, mut value) = (0, None);
-    while let Some((kind, shape)) = walk.field(&mut id, fields)? {
-        match kind {
-            I16 | I32 | I64 if id == field => value = Some(walk.number()?),
-            kind => walk.skip(kind, shape, DEEPEST)?,
-        }
-    }
+    let mut value = None;
+    walk.fields(fields, path, DEEPEST, &mut value)?;
     Ok(Walked {
         length: walk.at,
         value,
@@ -157,6 +153,28 @@ impl Walk<'_> {
         }
     }
 
+    /// Passes over the fields of a struct; the number at `path` goes to `value`.
+    fn fields(
+        &mut self,
+        fields: &'static [(i16, Shape)],
+        path: &[i16],
+        depth: usize,
+        value: &mut Option<i64>,
+    ) -> Result<(), Flaw> {
+        let mut id = 0;
+        while let Some((kind, shape)) = self.field(&mut id, fields)? {
+            match (kind, shape, path) {
+                (I16 | I32 | I64, _, [last]) if id == *last => *value = Some(self.number()?),
+                (STRUCT, Some(Shape::Fields(fields)), [first, rest @ ..]) if id == *first => {
+                    let depth = depth.checked_sub(1).ok_or(Flaw::Malformed)?;
+                    self.fields(fields, rest, depth, value)?;
+                }
+                _ => self.skip(kind, shape, depth)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Counts the elements of a list or map.
     fn claim(&mut self, elements: u64) -> Result<(), Flaw> {
         self.elements = self.elements.saturating_add(elements);
@@ -184,11 +202,7 @@ impl Walk<'_> {
                     Some(Shape::Fields(fields)) => fields,
                     _ => &[],
                 };
-                let mut id = 0;
-                while let Some((kind, shape)) = self.field(&mut id, fields)? {
-                    self.skip(kind, shape, depth)?;
-                }
-                Ok(())
+                self.fields(fields, &[], depth, &mut None)
             }
             LIST | SET => {
                 let head = self.byte()?;
@@ -243,22 +257,40 @@ mod tests {
     fn a_struct_is_passed_over_and_its_field_is_found() {
         let with_more = [STRUCT_OF_ALL, b"more"].concat();
         for bytes in [STRUCT_OF_ALL, &with_more] {
-            let walked = walk(bytes, FIELDS, 3).unwrap_or_else(|flaw| panic!("{flaw:?}"));
+            let walked = walk(bytes, FIELDS, &[3]).unwrap_or_else(|flaw| panic!("{flaw:?}"));
             let found = (walked.length, walked.value);
             assert_eq!(found, (STRUCT_OF_ALL.len(), Some(300)));
         }
         assert_eq!(
-            walk(STRUCT_OF_ALL, FIELDS, 2).map(|walked| walked.value),
+            walk(STRUCT_OF_ALL, FIELDS, &[2]).map(|walked| walked.value),
             Ok(None)
         );
-        assert!(walk(STRUCT_OF_ALL, &[], 3).is_ok());
+        assert!(walk(STRUCT_OF_ALL, &[], &[3]).is_ok());
+    }
+
+    #[test]
+    fn a_number_in_a_struct_within_is_found() {
+        const WITHIN: &[(i16, Shape)] = &[(2, Shape::Fields(&[(1, Shape::Is(I32))]))];
+        // In field 2 a struct with 7 in field 1; 9 in field 3.
+        let bytes = [0x2c, 0x15, 14, 0, 0x15, 18, 0];
+        for (path, expected) in [
+            (&[2, 1][..], Some(7)),
+            (&[3], Some(9)),
+            (&[2], None),
+            (&[3, 1], None),
+        ] {
+            assert_eq!(
+                walk(&bytes, WITHIN, path).map(|walked| walked.value),
+                Ok(expected)
+            );
+        }
     }
 
     #[test]
     fn a_struct_that_is_cut_short_is_short() {
         for end in 0..STRUCT_OF_ALL.len() {
             assert_eq!(
-                walk(&STRUCT_OF_ALL[..end], FIELDS, 3),
+                walk(&STRUCT_OF_ALL[..end], FIELDS, &[3]),
                 Err(Flaw::Short),
                 "{end}"
             );
@@ -269,13 +301,13 @@ mod tests {
     fn lists_that_take_no_bytes_are_counted() {
         // 2^28 booleans, and more than there are bytes.
         let many = [0x19, 0xf1, 0xff, 0xff, 0xff, 0x7f, 0];
-        assert_eq!(walk(&many, &[], 3), Err(Flaw::Claim));
+        assert_eq!(walk(&many, &[], &[3]), Err(Flaw::Claim));
         assert_eq!(
-            walk(&[0x19, 0x31, 0x19, 0x31, 0x00], &[], 3),
+            walk(&[0x19, 0x31, 0x19, 0x31, 0x00], &[], &[3]),
             Err(Flaw::Claim)
         );
         assert_eq!(
-            walk(&[0x19, 0x31, 0x00], &[], 3).map(|walked| walked.length),
+            walk(&[0x19, 0x31, 0x00], &[], &[3]).map(|walked| walked.length),
             Ok(3)
         );
     }
@@ -290,7 +322,7 @@ mod tests {
         ];
         for fields in OTHERS {
             assert_eq!(
-                walk(STRUCT_OF_ALL, fields, 3),
+                walk(STRUCT_OF_ALL, fields, &[3]),
                 Err(Flaw::Malformed),
                 "{fields:?}"
             );
@@ -299,7 +331,7 @@ mod tests {
 
     #[test]
     fn structs_without_end_in_each_other_are_malformed() {
-        assert_eq!(walk(&[0x1c; 100], &[], 3), Err(Flaw::Malformed));
-        assert_eq!(walk(&[0x1f, 0], &[], 3), Err(Flaw::Malformed));
+        assert_eq!(walk(&[0x1c; 100], &[], &[3]), Err(Flaw::Malformed));
+        assert_eq!(walk(&[0x1f, 0], &[], &[3]), Err(Flaw::Malformed));
     }
 }
