@@ -37,8 +37,8 @@ pub(super) enum Shape {
 pub(super) struct Walked {
     /// Bytes that it takes.
     pub(super) length: usize,
-    /// The whole number in the field that was asked for.
-    pub(super) value: Option<i64>,
+    /// The whole number of 32 bits in the field that was asked for.
+    pub(super) value: Option<i32>,
 }
 
 /// Walks over the struct of `fields` at the start of `bytes`, and notes the number at `path`: in the field
@@ -159,12 +159,13 @@ impl Walk<'_> {
         fields: &'static [(i16, Shape)],
         path: &[i16],
         depth: usize,
-        value: &mut Option<i64>,
+        value: &mut Option<i32>,
     ) -> Result<(), Flaw> {
         let mut id = 0;
         while let Some((kind, shape)) = self.field(&mut id, fields)? {
             match (kind, shape, path) {
-                (I16 | I32 | I64, _, [last]) if id == *last => *value = Some(self.number()?),
+                // Of a larger one the parquet crate takes the lower bits.
+                (I32, _, [last]) if id == *last => *value = Some(self.number()? as i32),
                 (STRUCT, Some(Shape::Fields(fields)), [first, rest @ ..]) if id == *first => {
                     let depth = depth.checked_sub(1).ok_or(Flaw::Malformed)?;
                     self.fields(fields, rest, depth, value)?;
@@ -284,6 +285,16 @@ mod tests {
                 Ok(expected)
             );
         }
+    }
+
+    #[test]
+    fn of_a_number_the_lower_bits_count() {
+        // 2^32 + 5 in field 3.
+        let bytes = [0x35, 0x8a, 0x80, 0x80, 0x80, 0x20, 0];
+        assert_eq!(
+            walk(&bytes, &[], &[3]).map(|walked| walked.value),
+            Ok(Some(5))
+        );
     }
 
     #[test]
