@@ -35,8 +35,12 @@ def run(command, count, flags):
 
 
 def row(what, ours, peer):
-    rates = statistics.median(ours), statistics.median(peer)
-    rounds = sorted(our / their for our, their in zip(ours, peer))
+    """Of the rounds in which both were measured."""
+    both = [pair for pair in zip(ours, peer) if None not in pair]
+    if not both:
+        return
+    rates = [statistics.median(side) for side in zip(*both)]
+    rounds = sorted(our / their for our, their in both)
     print(f"| {what} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[0] / rates[1]:.1f} "
           f"| {rounds[0]:.1f} to {rounds[-1]:.1f} |", flush=True)
 
@@ -63,7 +67,8 @@ def main():
             _, seconds_few = run(command, few, flags)
             rate, seconds = run(command, count, flags)
             wall[name].append(rate)
-            processor[name].append((count - few) / max(seconds - seconds_few, 1e-9))
+            more = seconds - seconds_few
+            processor[name].append((count - few) / more if more > 0 else None)
     print(f"| {'photographs' if options.photos else 'CIFAR-10 pairs'} on one core | ours | peer | ratio | ratio in a round |")
     print("|---|---|---|---|---|")
     for build in builds:

@@ -74,7 +74,7 @@ def step_rows():
             for layout, runs in theirs.items():
                 runs.append(step_peer(row, layout))
         rate, memory = (statistics.median(run[place] for run in ours) for place in (0, 1))
-        floor = statistics.median(run[2].get("floor", float("nan")) for run in ours)
+        floor = statistics.median(run[2]["floor"] for run in ours)
         others = {layout: statistics.median(run[0] for run in runs) for layout, runs in theirs.items()}
         faster = max(others, key=others.get)
         other_memory = statistics.median(run[1] for run in theirs[faster])

@@ -38,9 +38,8 @@ pub(super) enum Output {
 
 impl Chain {
     /// Features of `images`, both contiguous and of the chain's forms, normalised with the statistics of
-    /// the batch; those statistics; and what
-    /// [`backward`](Self::backward) needs. `images_gradient` says whether it is to give the
-    /// gradient of the images too.
+    /// the batch; those statistics; and what [`backward`](Self::backward) needs. `images_gradient` says
+    /// whether it is to give the gradient of the images too.
     ///
     /// The batch is made of `views` equal parts, one after the other, and each is normalised with
     /// statistics of its own. All go through the same weights, so this is faster than a call for

@@ -146,10 +146,11 @@ impl Frozen<'_> {
                 return (out, place + 1);
             }
         };
-        let followers = stages[place + 1..]
-            .iter()
-            .take_while(|stage| matches!(stage, Stage::Unit(unit) if unit.convolution.algorithm == Algorithm::Pointwise))
-            .count();
+        let follows = |stage: &&Stage| match stage {
+            Stage::Unit(unit) => unit.convolution.algorithm == Algorithm::Pointwise,
+            Stage::Pool(_) => false,
+        };
+        let followers = stages[place + 1..].iter().take_while(follows).count();
         let end = place + 1 + followers;
         let mut out = Buffer::stale(count * stages[end - 1].output_len());
         let convolution = &head.convolution;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aet_kernels::chain::{Chain, Form, Layer};
+use aet_kernels::chain::{Chain, Form, Layer, MultiplyAdds};
 use aet_kernels::pool::PoolKind;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -203,4 +203,15 @@ pub(super) fn chain(
 ) -> Option<Arc<Chain>> {
     let layers: Vec<Layer> = links.iter().map(Link::layer).collect();
     chains.get((place, forms), input, &layers)
+}
+
+/// Multiply-adds of `links`, a plain chain from images to planes, for images of channels, height and width
+/// `input`; None where they are too small for it.
+pub(super) fn multiply_adds(
+    chains: (&Chains, usize),
+    links: &[Link<'_>],
+    input: [usize; 3],
+) -> Option<MultiplyAdds> {
+    let chain = chain(chains, links, input, [Form::Planes; 2])?;
+    Some(chain.multiply_adds(false))
 }

@@ -2,7 +2,7 @@
 //! Chen and Yan 2014 as RotNet arranges them).
 
 use aet_data::random::{self, Purpose};
-use aet_kernels::chain::{Form, MultiplyAdds};
+use aet_kernels::chain::MultiplyAdds;
 use aet_kernels::pool::PoolKind;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -153,13 +153,8 @@ impl Backbone for Nin {
     }
 
     fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {
-        let chain = link::chain(
-            (&self.chains, tap),
-            &self.links(tap),
-            [3, height, width],
-            [Form::Planes; 2],
-        )?;
-        Some(chain.multiply_adds(false))
+        let links = self.links(tap);
+        link::multiply_adds((&self.chains, tap), &links, [3, height, width])
     }
 }
 

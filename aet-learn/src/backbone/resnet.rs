@@ -205,9 +205,7 @@ impl ResNet {
             chains: Chains::default(),
         }
     }
-}
 
-impl ResNet {
     /// What comes before the blocks, for tap number `tap`.
     fn first(&self, tap: usize) -> Vec<Link<'_>> {
         let stem = Link::Unit(&self.stem);
