@@ -74,7 +74,7 @@ pub use normalise::Normalisation;
 pub use order::Order;
 pub use pipeline::{
     Alteration, AlteredPipeline, EnsemblePipeline, ItemContext, ItemPipeline, PairPipeline,
-    QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
+    PairPlan, QuarterTurnPipeline, RebuildPipeline, ViewPipeline,
 };
 pub use resample::{Region, ResampleError, Resampler};
 pub use set::{ImageSet, LoadOptions};

@@ -2,12 +2,14 @@
 //! views that a pretext task asks for.
 
 mod altered;
+mod plan;
 mod rebuild;
 mod turns;
 
 use aet_geometry::{Border, Family, RgbImage, RgbView, TransformationFamily};
 
 pub use altered::{Alteration, AlteredPipeline};
+pub use plan::PairPlan;
 pub use rebuild::RebuildPipeline;
 pub use turns::QuarterTurnPipeline;
 
@@ -105,6 +107,11 @@ pub trait ItemPipeline: Send + Sync {
         [height, width]
     }
 
+    /// The same items as numbers, for whoever makes the views by itself; none where that cannot be.
+    fn plan(&self) -> Option<PairPlan> {
+        None
+    }
+
     /// Makes the views, each normalised f32 `[3, height, width]`, and the target of one item.
     ///
     /// `views` holds [`views`](Self::views) slices, `target` [`target_len`](Self::target_len)
@@ -143,6 +150,17 @@ impl ItemPipeline for PairPipeline {
 
     fn target_len(&self) -> usize {
         self.family.target_len()
+    }
+
+    fn plan(&self) -> Option<PairPlan> {
+        let Border::Fill(fill) = self.border else {
+            return None;
+        };
+        PairPlan::new(
+            &self.augment,
+            std::slice::from_ref(&self.family),
+            (fill, &self.normalisation),
+        )
     }
 
     fn make(
@@ -184,6 +202,13 @@ impl ItemPipeline for EnsemblePipeline {
     fn target_len(&self) -> usize {
         let lengths = self.families.iter().map(TransformationFamily::target_len);
         lengths.sum()
+    }
+
+    fn plan(&self) -> Option<PairPlan> {
+        let Border::Fill(fill) = self.border else {
+            return None;
+        };
+        PairPlan::new(&self.augment, &self.families, (fill, &self.normalisation))
     }
 
     fn make(

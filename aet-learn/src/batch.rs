@@ -31,6 +31,48 @@ impl Batch {
         }
     }
 
+    /// Moves a host batch to `devices` in equal parts, in its order: for each of `turns` one part a
+    /// device.
+    ///
+    /// # Panics
+    /// When the items cannot be divided so.
+    pub fn divide(batch: HostBatch, devices: &[Device], turns: usize) -> Vec<Vec<Self>> {
+        if let ([device], 1) = (devices, turns) {
+            return vec![vec![Self::from_host(batch, device)]];
+        }
+        let parts = devices.len() * turns;
+        let [rows, channels, height, width] = batch.view_shape;
+        assert_eq!(rows % parts, 0, "parts of a batch are equal");
+        let each = rows / parts;
+        let slice = |values: &[f32], part: usize| {
+            let row = values.len() / rows;
+            values[part * each * row..][..each * row].to_vec()
+        };
+        let part = |part: usize, device: &Device| {
+            let views = batch.views.iter().map(|view| {
+                let data = TensorData::new(slice(view, part), [each, channels, height, width]);
+                Tensor::from_data(data, device)
+            });
+            let target = slice(&batch.targets, part);
+            Self {
+                views: views.collect(),
+                target: Tensor::from_data(
+                    TensorData::new(target, [each, batch.target_len]),
+                    device,
+                ),
+                epochs_done: None,
+            }
+        };
+        (0..turns)
+            .map(|turn| {
+                let places = devices.iter().enumerate();
+                places
+                    .map(|(place, device)| part(turn * devices.len() + place, device))
+                    .collect()
+            })
+            .collect()
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.target.dims()[0]

@@ -181,6 +181,15 @@ pub struct TrainingConfig {
     pub epochs: u64,
     /// Images in a batch, of each of which the objective takes its views: pairs for `aet`.
     pub batch_size: usize,
+    /// Equal parts in which a batch goes through the network one after the other, their gradients
+    /// added up before the step (gradient accumulation): so many times less memory. Batch
+    /// normalisation takes the statistics of each part.
+    pub gradient_accumulation: usize,
+    /// Whether batch normalisation takes its statistics over the parts of all devices (synchronised
+    /// batch normalisation) or over each device's own. The running statistics are those of the first.
+    pub sync_batch_norm: bool,
+    /// Where views are made of images.
+    pub views: ViewsMade,
     /// Threads that make batches; 0 makes them in the training thread.
     pub workers: usize,
     /// Steps between two logged records.
@@ -196,12 +205,29 @@ impl Default for TrainingConfig {
         Self {
             epochs: 100,
             batch_size: 512,
+            gradient_accumulation: 1,
+            sync_batch_norm: false,
+            views: ViewsMade::default(),
             workers: 2,
             log_every: 20,
             checkpoint_every: 500,
             keep_checkpoints: 2,
         }
     }
+}
+
+/// Where views are made of images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ViewsMade {
+    /// On the device where that is no CPU, its memory has room for all images, and all that is done to
+    /// them is shifting, mirroring and homographies; else by the loader.
+    #[default]
+    Auto,
+    /// By the loader, on the processor.
+    Host,
+    /// On the device, whatever it is; refused where that cannot be.
+    Device,
 }
 
 /// What batch normalisation uses.
@@ -383,7 +409,21 @@ impl TrainingConfig {
                 self.batch_size,
             ));
         }
-        Ok(())
+        self.check_division(1)
+    }
+
+    /// Refuses a batch that cannot be divided among `devices`.
+    pub(crate) fn check_division(&self, devices: usize) -> Result<(), ConfigError> {
+        let parts = self.gradient_accumulation * devices;
+        if parts > 0 && self.batch_size.is_multiple_of(parts) && self.batch_size / parts >= 2 {
+            return Ok(());
+        }
+        Err(ConfigError::range(
+            "training.gradient_accumulation",
+            "a number that, times the number of devices, divides training.batch_size into parts of at \
+             least 2 images",
+            format!("{} on {devices} device(s)", self.gradient_accumulation),
+        ))
     }
 }
 

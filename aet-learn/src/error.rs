@@ -126,6 +126,20 @@ pub enum LearnError {
         /// The step, counted from 0 over the run.
         step: u64,
     },
+    /// A device that is not there.
+    #[error("no device {device}: {message}")]
+    NoDevice {
+        /// Its name.
+        device: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A server of devices that cannot go on.
+    #[error("cannot serve: {message}")]
+    Serve {
+        /// Why.
+        message: String,
+    },
     /// A probe that cannot be run on this data.
     #[error("{message}")]
     Probe {

@@ -2,7 +2,7 @@
 //! form (no dampening, decay on every parameter), as AET's released recipe uses it, and Adam (Kingma
 //! and Ba, ICLR 2015), as adversarial training does.
 
-use burn::module::{Module, ParamId};
+use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -174,18 +174,5 @@ pub fn step<M: Module>(
     loss: &Tensor<1>,
 ) -> M {
     let gradients = GradientsParams::from_grads(loss.backward(), &module);
-    optimizer.step(rate, module, gradients)
-}
-
-/// As [`step`], moving nothing but the `parameters` named.
-pub fn step_of<M: Module>(
-    optimizer: &mut ModuleOptimizer,
-    rate: f64,
-    module: M,
-    loss: &Tensor<1>,
-    parameters: &[ParamId],
-) -> M {
-    let mut gradients = loss.backward();
-    let gradients = GradientsParams::from_params(&mut gradients, &module, parameters);
     optimizer.step(rate, module, gradients)
 }

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aet_data::{EpochPlan, ImageSet, ItemPipeline, Loader, Order, Share, steps_per_epoch};
+use aet_data::{
+    EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share, steps_per_epoch,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value, json};
@@ -17,9 +19,10 @@ use crate::error::LearnError;
 use crate::evaluate::{PretextLoss, pretext_loss};
 use crate::model::{Model, fresh_model};
 use crate::objective::ObjectiveOutput;
-use crate::optim;
 use crate::probe::{ProbeData, ProbeResult, run_probes};
+use crate::resident::{self, Resident, views_of};
 use crate::run_dir::RunDirectory;
+use crate::step::update;
 
 /// Share of the training images that probes during training are judged on.
 const ONLINE_VALIDATION: f64 = 0.1;
@@ -89,18 +92,18 @@ pub enum Outcome {
 pub type Watcher<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
 
 /// Trains the model of `run` to its end, from its newest checkpoint if it has one. The caller holds
-/// the run's lock.
+/// the run's lock. Each batch is divided among `devices`; weights are kept on the first of them.
 ///
 /// # Errors
-/// When the images are fewer than a batch, the loss is no longer a number, a checkpoint does not
-/// fit, or the disk refuses.
+/// When the images are fewer than a batch, a batch cannot be divided among the devices, the loss is no
+/// longer a number, a checkpoint does not fit, or the disk refuses.
 pub fn train(
     run: &RunDirectory,
     datasets: &Datasets,
-    device: &Device,
+    devices: &[Device],
     watcher: Watcher<'_>,
 ) -> Result<Outcome, LearnError> {
-    let mut training = Training::start(run, datasets, device)?;
+    let mut training = Training::start(run, datasets, devices)?;
     let _ = watcher(&Event::Started {
         step: training.state.progress.step,
         steps_total: training.steps_total(),
@@ -121,8 +124,11 @@ struct Training<'a> {
     run: &'a RunDirectory,
     experiment: &'a Experiment,
     datasets: &'a Datasets,
-    device: Device,
+    /// With autodiff; the first one keeps the weights.
+    devices: Vec<Device>,
     pipeline: Arc<dyn ItemPipeline>,
+    /// The images on each device, where views are made there; the pipeline is a plan then.
+    residents: Vec<Resident>,
     steps_per_epoch: u64,
     state: TrainState<Model>,
     window: Window,
@@ -177,9 +183,8 @@ impl Window {
     /// Adds the players' figures; the loss of a step is that of its last player.
     fn add(&mut self, outputs: Vec<ObjectiveOutput>) {
         let last = outputs.last().map(|output| output.loss.clone());
-        self.losses.extend(last.map(Tensor::without_autodiff));
+        self.losses.extend(last);
         for (name, value) in outputs.into_iter().flat_map(|output| output.parts) {
-            let value = value.without_autodiff();
             match self.parts.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, values)) => values.push(value),
                 None => self.parts.push((name, vec![value])),
@@ -200,10 +205,11 @@ impl<'a> Training<'a> {
     fn start(
         run: &'a RunDirectory,
         datasets: &'a Datasets,
-        device: &Device,
+        devices: &[Device],
     ) -> Result<Self, LearnError> {
         let experiment = run.experiment();
-        let device = device.clone().autodiff();
+        experiment.training.check_division(devices.len())?;
+        let devices: Vec<Device> = devices.iter().map(|one| one.clone().autodiff()).collect();
         let steps = steps_per_epoch(datasets.train.len(), experiment.training.batch_size, true);
         if steps == 0 {
             return Err(LearnError::Run {
@@ -217,7 +223,7 @@ impl<'a> Training<'a> {
         }
         let image_size = [datasets.train.height(), datasets.train.width()];
         let mut state = TrainState {
-            model: fresh_model(experiment, image_size, &device)?,
+            model: fresh_model(experiment, image_size, &devices[0])?,
             optimizer: experiment.optimizer.init(),
             progress: Progress::default(),
         };
@@ -225,6 +231,7 @@ impl<'a> Training<'a> {
             state = checkpoint::load(newest, state)?;
         }
         run.rewind_metrics(state.progress.step)?;
+        let (pipeline, residents) = views_of(experiment, &datasets.train, &devices)?;
         let online = (experiment.evaluation.eval_every > 0)
             .then(|| OnlineImages::of(experiment, &datasets.train))
             .transpose()?;
@@ -232,8 +239,9 @@ impl<'a> Training<'a> {
             run,
             experiment,
             datasets,
-            device,
-            pipeline: experiment.training_pipeline(),
+            devices,
+            pipeline,
+            residents,
             steps_per_epoch: steps as u64,
             state,
             window: Window::default(),
@@ -265,7 +273,7 @@ impl<'a> Training<'a> {
         )?;
         self.window = Window::default();
         for batch in batches {
-            let rate = self.step(Batch::from_host(batch?, &self.device));
+            let rate = self.step(batch?);
             if self.after_step(rate, watcher)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -274,7 +282,7 @@ impl<'a> Training<'a> {
     }
 
     /// One update of the weights; gives the learning rate that it used.
-    fn step(&mut self, mut batch: Batch) -> f64 {
+    fn step(&mut self, batch: HostBatch) -> f64 {
         let TrainState {
             model,
             optimizer,
@@ -285,19 +293,16 @@ impl<'a> Training<'a> {
             self.steps_per_epoch,
             self.experiment.training.epochs,
         );
-        batch.epochs_done = Some(progress.step as f64 / self.steps_per_epoch as f64);
-        let players = model.objective.players(&model.encoder);
-        let mut outputs = Vec::with_capacity(players.len());
-        for (place, player) in players.into_iter().enumerate() {
-            let now = model.clone();
-            let output = now.objective.player_loss(place, &now.encoder, &batch);
-            let (its_rate, loss) = (rate * player.rate, &output.loss);
-            *model = match player.parameters {
-                None => optim::step(optimizer, its_rate, now, loss),
-                Some(its) => optim::step_of(optimizer, its_rate, now, loss, &its),
-            };
-            outputs.push(output);
+        let training = &self.experiment.training;
+        let (turns, devices) = (training.gradient_accumulation, &self.devices);
+        let mut turns = match self.residents.as_slice() {
+            [] => Batch::divide(batch, devices, turns),
+            residents => resident::divide(&batch, residents, devices, turns),
+        };
+        for part in turns.iter_mut().flatten() {
+            part.epochs_done = Some(progress.step as f64 / self.steps_per_epoch as f64);
         }
+        let outputs = update(model, optimizer, rate, &turns, training.sync_batch_norm);
         progress.step += 1;
         progress.step_in_epoch += 1;
         self.window.add(outputs);

@@ -8,9 +8,10 @@ use aet_learn::batch::Batch;
 use aet_learn::config::ExperimentConfig;
 use aet_learn::generator::{GENERATOR_FILE, GeneratorShape, LocalGenerator};
 use aet_learn::model::fresh_model;
-use aet_learn::optim::{SgdConfig, step_of};
+use aet_learn::optim::SgdConfig;
 use aet_learn::recovery::recovery;
 use aet_learn::state::{NamedTensors, host_values, named_tensors, with_named_tensors};
+use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
 const AXES: usize = 3;
@@ -237,7 +238,9 @@ fn each_player_moves_its_own_weights_only() {
         let output = model.objective.player_loss(place, &model.encoder, &batch);
         let its = player.parameters.unwrap();
         let mut optimizer = SgdConfig::default().init();
-        let after = step_of(&mut optimizer, 0.1, model.clone(), &output.loss, &its);
+        let mut gradients = output.loss.backward();
+        let gradients = GradientsParams::from_params(&mut gradients, &model, &its);
+        let after = optimizer.step(0.1, model.clone(), gradients);
         for (name, tensor) in named_tensors(&after) {
             // Running statistics follow every batch that goes through.
             if name.contains("running") {

@@ -49,7 +49,7 @@ const EVERY: &[&str] = &[
 fn generator_folder() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let shape = GeneratorShape {
             axes: 3,
             sigma: 3.0,

@@ -14,6 +14,7 @@ use aet_learn::model::fresh_model;
 use aet_learn::optim::step;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, named_tensors};
+use aet_learn::step::update;
 use aet_learn::train::{Event, Outcome, train};
 use aet_learn::{ConfigError, Device, LearnError};
 
@@ -74,7 +75,7 @@ fn create(path: &Path, experiment: &Experiment) -> RunDirectory {
 fn finish(run: &RunDirectory) -> (NamedTensors, Vec<f64>) {
     let datasets = open(run.experiment());
     let watcher = &mut |_: &Event| ControlFlow::Continue(());
-    let outcome = train(run, &datasets, &Device::flex(), watcher).unwrap();
+    let outcome = train(run, &datasets, &[Device::flex()], watcher).unwrap();
     let Outcome::Finished(model) = outcome else {
         panic!("the run stopped by itself");
     };
@@ -95,7 +96,7 @@ fn interrupt(run: &RunDirectory, mut stop: impl FnMut(&Event) -> bool) {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    let outcome = train(run, &datasets, &Device::flex(), watcher).unwrap();
+    let outcome = train(run, &datasets, &[Device::flex()], watcher).unwrap();
     assert!(matches!(outcome, Outcome::Stopped));
 }
 
@@ -301,6 +302,78 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
     (losses, last)
 }
 
+#[test]
+fn parts_of_a_batch_add_their_gradients_up() {
+    let experiment = experiment(&["optimizer.momentum=0"]);
+    let device = Device::flex().autodiff();
+    let plan = EpochPlan {
+        seed: 1,
+        epoch: 0,
+        batch_size: 12,
+        order: Order::Shuffled,
+        drop_last: true,
+        first_step: 0,
+        share: Share::WHOLE,
+    };
+    let train = open(&experiment).train;
+    let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0).unwrap();
+    let batch = batch.into_iter().next().unwrap().unwrap();
+    let parts = Batch::divide(batch, std::slice::from_ref(&device), 3);
+    assert!(
+        parts
+            .iter()
+            .all(|turn| turn.len() == 1 && turn[0].len() == 4)
+    );
+    let start = fresh_model(&experiment, [32, 32], &device).unwrap();
+    let updated = |parts: &[Vec<Batch>]| {
+        let mut model = start.clone();
+        let outputs = update(
+            &mut model,
+            &mut experiment.optimizer.init(),
+            0.1,
+            parts,
+            false,
+        );
+        let loss = outputs[0].loss.clone().into_scalar::<f32>();
+        (named_tensors(&model), loss)
+    };
+    // Without momentum a step is linear in the gradient, so that the step of all parts together is
+    // the mean of each part's own.
+    let (all, loss) = updated(&parts);
+    let each: Vec<_> = parts.chunks(1).map(updated).collect();
+    let mean_loss = each.iter().map(|(_, loss)| loss).sum::<f32>() / 3.0;
+    assert!((loss - mean_loss).abs() < 1e-5, "{loss} for {mean_loss}");
+    let mut moved = 0.0_f32;
+    for (name, found) in &all {
+        if name.contains("running") {
+            continue;
+        }
+        for (place, value) in found.values.iter().enumerate() {
+            let of_parts = each.iter().map(|(weights, _)| weights[name].values[place]);
+            let mean = of_parts.sum::<f32>() / 3.0;
+            assert!((value - mean).abs() < 1e-5, "{name}: {value} for {mean}");
+            moved = moved.max((value - each[0].0[name].values[place]).abs());
+        }
+    }
+    assert!(
+        moved > 1e-3,
+        "the parts have gradients of their own: {moved}"
+    );
+}
+
+#[test]
+fn a_run_by_parts_learns_and_impossible_parts_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_parts = experiment(&["training.gradient_accumulation=4"]);
+    let (_, losses) = finish(&create(&folder.path().join("parts"), &by_parts));
+    assert!(losses[losses.len() - 1] < losses[0], "{losses:?}");
+    for parts in ["0", "3", "16"] {
+        let change = format!("training.gradient_accumulation={parts}");
+        let refused = configure(&[&change]).unwrap_err().to_string();
+        assert!(refused.contains("divides training.batch_size"), "{refused}");
+    }
+}
+
 /// Every family with every loss that it has something for.
 #[test]
 fn a_single_batch_is_learnt_for_every_family_and_loss() {
@@ -365,7 +438,7 @@ fn fewer_images_than_a_batch_are_refused_in_one_line() {
     );
     let watcher = &mut |_: &Event| ControlFlow::Continue(());
     let datasets = open(run.experiment());
-    let error = train(&run, &datasets, &Device::flex(), watcher).unwrap_err();
+    let error = train(&run, &datasets, &[Device::flex()], watcher).unwrap_err();
     assert!(
         error.to_string().contains("do not fill a batch of 97"),
         "{error}"
@@ -382,7 +455,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
     let run = create(&folder.path().join("run"), &experiment);
     let watcher = &mut |_: &Event| ControlFlow::Continue(());
     let datasets = open(run.experiment());
-    let error = train(&run, &datasets, &Device::flex(), watcher).unwrap_err();
+    let error = train(&run, &datasets, &[Device::flex()], watcher).unwrap_err();
     assert!(matches!(error, LearnError::Diverged { .. }), "{error}");
 }
 
@@ -423,6 +496,6 @@ fn a_damaged_checkpoint_is_named_in_the_error() {
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let watcher = &mut |_: &Event| ControlFlow::Continue(());
-    let error = train(&run, &open(run.experiment()), &Device::flex(), watcher).unwrap_err();
+    let error = train(&run, &open(run.experiment()), &[Device::flex()], watcher).unwrap_err();
     assert!(error.to_string().contains("model.safetensors"), "{error}");
 }

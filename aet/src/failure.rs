@@ -98,7 +98,10 @@ fn is_usage(error: &anyhow::Error) -> bool {
 
 fn is_usage_of_learning(error: &LearnError) -> bool {
     match error {
-        LearnError::Config(_) | LearnError::Run { .. } | LearnError::Probe { .. } => true,
+        LearnError::Config(_)
+        | LearnError::Run { .. }
+        | LearnError::Probe { .. }
+        | LearnError::NoDevice { .. } => true,
         LearnError::Data(data) => is_usage_of_data(data),
         _ => false,
     }

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aet_learn::Device;
+use aet_learn::device::part;
+
 /// The processor and the threads in use, in words.
 pub fn description() -> String {
     let threads = rayon::current_num_threads();
@@ -13,6 +16,14 @@ pub fn description() -> String {
     let model = model.unwrap_or_else(|| std::env::consts::ARCH.into());
     let plural = if threads == 1 { "" } else { "s" };
     format!("{model}, {threads} thread{plural}")
+}
+
+/// What a result was computed on: the part behind `device`, or else the processor.
+pub fn running(device: &Device) -> String {
+    match part(device) {
+        Some(part) => format!("{part}, {}", description()),
+        None => description(),
+    }
 }
 
 /// Seconds since 1970.

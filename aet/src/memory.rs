@@ -2,6 +2,11 @@
 
 use std::str::FromStr;
 
+use aet_learn::Device;
+use aet_learn::memory::{Holding, held};
+
+use crate::table::text_list;
+
 /// An amount of memory on the command line, such as `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -34,6 +39,30 @@ impl FromStr for Size {
 /// `bytes` in whole MiB, rounded up.
 pub fn in_mib(bytes: usize) -> String {
     format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+/// What training holds, a line each.
+pub fn held_text(holdings: &[Holding]) -> String {
+    let lines = holdings.iter().map(|Holding { what, place, bytes }| {
+        (what.to_string(), format!("{:>8}  {place}", in_mib(*bytes)))
+    });
+    text_list(&lines.collect::<Vec<_>>())
+}
+
+/// What devices hold, and the most that this process has had in use.
+pub fn used_text(devices: &[Device]) -> String {
+    let mib = |bytes: u64| in_mib(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let mut lines = Vec::new();
+    for (number, device) in devices.iter().enumerate() {
+        if let Some([in_use, reserved]) = held(device) {
+            let text = format!("{} in use of {} taken", mib(in_use), mib(reserved));
+            lines.push((format!("device {number}"), text));
+        }
+    }
+    if let Some(peak) = peak_mib() {
+        lines.push(("this process".into(), format!("{peak:.0}MiB at most")));
+    }
+    text_list(&lines)
 }
 
 /// The most memory that this process has had in use, in MiB, where the system tells.

@@ -51,7 +51,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     keep_draft(draft, path)
 }
 
-/// An unnamed-to-be file in the folder of `path`; it goes away unless [`keep_draft`] is called.
+/// A file in the folder of `path`, named after [`DRAFT_PREFIX`] and it; it goes away unless [`keep_draft`] is called.
 ///
 /// # Errors
 /// When the folder is missing (usage) or the disk refuses.
@@ -73,8 +73,9 @@ pub fn draft_beside(path: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
             path.display()
         )));
     }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     tempfile::Builder::new()
-        .prefix(DRAFT_PREFIX)
+        .prefix(&format!("{DRAFT_PREFIX}{name}-"))
         .tempfile_in(folder)
         .with_context(|| format!("cannot write into {}", folder.display()))
 }

@@ -9,8 +9,11 @@ use aet_data::Skipped;
 use aet_learn::evaluate::PretextLoss;
 use aet_learn::train::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::table::counted;
 
@@ -20,18 +23,39 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// How often plain lines may follow each other.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// Libraries of which only errors are shown unless a level is asked for.
+const QUIET: [&str; 7] = [
+    "burn_remote",
+    "burn_router",
+    "cubecl",
+    "cubecl_runtime",
+    "cubecl_wgpu",
+    "iroh",
+    "wgpu",
+];
+
 /// Sends the log to stderr, at the level in the environment variable `AET_LOG` (off, error, warn,
 /// info, debug, trace; default info).
 pub fn start_log() {
-    let level = std::env::var("AET_LOG")
+    let level: Option<LevelFilter> = std::env::var("AET_LOG")
         .ok()
         .and_then(|level| level.parse().ok());
-    let started = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(AroundBars)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
-        .without_time()
+        .without_time();
+    // A device tells in detail what a user has no use for, and a lost server in a line for each batch of
+    // operations.
+    let levels = match level {
+        Some(level) => Targets::new().with_default(level),
+        None => QUIET.iter().fold(
+            Targets::new().with_default(LevelFilter::INFO),
+            |levels, target| levels.with_target(*target, LevelFilter::ERROR),
+        ),
+    };
+    let started = tracing_subscriber::registry()
+        .with(layer.with_filter(levels))
         .try_init();
     debug_assert!(started.is_ok(), "the log is started once");
 }

@@ -281,4 +281,29 @@ fn shards_hold_what_one_file_holds_and_are_resumed() {
     assert_fails(path, &other, 2, &["part-00000.parquet", "no part of this"]);
     let alone = [&embed[..], &["x.parquet", "--resume"]].concat();
     assert_fails(path, &alone, 2, &["--shard-rows"]);
+    shares_of_two_processes_make_up_the_whole(path, &embed, &whole);
+}
+
+/// Two processes, each with its share, leave what one leaves, and spare what is the other's.
+fn shares_of_two_processes_make_up_the_whole(path: &Path, embed: &[&str], whole: &RecordBatch) {
+    let share = |arguments: &[&str]| json(path, &[embed, arguments].concat());
+    let parts = ["both", "--shard-rows", "32", "--shard"];
+    assert_eq!(share(&[&parts[..], &["2/2"]].concat())["rows"], 38);
+    let draft = path.join("both/.aet-draft-part-00001.parquet-x");
+    std::fs::write(&draft, "half, by the other process").unwrap();
+    assert_eq!(
+        share(&[&parts[..], &["1/2", "--resume"]].concat())["rows"],
+        32
+    );
+    assert!(draft.exists());
+    for (number, rows) in [32, 32, 6].into_iter().enumerate() {
+        let part = path.join(format!("both/part-{number:05}.parquet"));
+        assert_eq!(read(&part), whole.slice(32 * number, rows));
+    }
+    let again = [embed, &parts, &["2/2"]].concat();
+    assert_fails(path, &again, 2, &["part-00001.parquet", "--resume"]);
+    assert_eq!(share(&["third.parquet", "--shard=3/3"])["rows"], 24);
+    assert_eq!(read(&path.join("third.parquet")), whole.slice(46, 24));
+    let outside = [embed, &["x.parquet", "--shard=4/3"]].concat();
+    assert_fails(path, &outside, 2, &["4/3", "from 1 to N"]);
 }

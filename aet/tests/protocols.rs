@@ -20,7 +20,7 @@ fn refusal(folder: &Path, arguments: &[&str]) -> String {
 fn judged() -> &'static tempfile::TempDir {
     static JUDGED: OnceLock<tempfile::TempDir> = OnceLock::new();
     JUDGED.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         for (name, seed) in [("one", "1"), ("two", "2")] {
             let small = [
                 "pretrain",

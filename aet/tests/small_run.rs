@@ -34,7 +34,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
 fn finished() -> &'static (tempfile::TempDir, Value) {
     static FINISHED: OnceLock<(tempfile::TempDir, Value)> = OnceLock::new();
     FINISHED.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let arguments = [SMALL, &["--epochs", "1", "--name", "small"]].concat();
         let result = json(folder.path(), &arguments);
         (folder, result)

@@ -48,15 +48,34 @@ fn check() -> Result<(), String> {
         "doc --workspace --no-deps --locked",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    let devices = devices();
+    if !devices.is_empty() {
+        let clippy = "clippy -p aet-learn -p aet --all-targets --locked";
+        cargo(&format!("{clippy} {devices} -- -D warnings"), &[])?;
+    }
     let nextest = succeeds("cargo", "nextest --version");
     if nextest {
-        cargo("nextest run --workspace --locked", &[])?;
+        cargo(&format!("nextest run --workspace --locked {devices}"), &[])?;
         // nextest leaves the examples in the documentation out.
-        cargo("test --workspace --doc --locked", &[])?;
+        cargo(&format!("test --workspace --doc --locked {devices}"), &[])?;
     } else {
-        cargo("test --workspace --locked", &[])?;
+        cargo(&format!("test --workspace --locked {devices}"), &[])?;
     }
     libjpeg_turbo(if nextest { "nextest run" } else { "test" })
+}
+
+/// The features of devices that can be tested here, as cargo takes them: all tests are run with them,
+/// since a build with them and one without would take twice as long.
+fn devices() -> &'static str {
+    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let found = drivers
+        .iter()
+        .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut drivers| drivers.next().is_some()));
+    if found || std::env::var_os("VK_DRIVER_FILES").is_some() {
+        return "--features aet-learn/wgpu,aet-learn/remote,aet/wgpu,aet/remote";
+    }
+    println!("without a Vulkan driver, the features wgpu and remote are left untested");
+    ""
 }
 
 /// The tests of `aet-data` that read photographs, by libjpeg-turbo, where its C can be built.

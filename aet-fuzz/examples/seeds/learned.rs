@@ -67,7 +67,7 @@ fn state_after_a_step() -> Vec<u8> {
     let (data, augment) = (&experiment.data, &experiment.augment);
     let datasets = Datasets::open(data, augment, 1, &|_, _| ()).unwrap();
     let watcher = &mut |_: &_| ControlFlow::Continue(());
-    train(&run, &datasets, &Device::flex(), watcher).unwrap();
+    train(&run, &datasets, &[Device::flex()], watcher).unwrap();
     std::fs::read(run.checkpoints().join("0000000001/optimizer.bpk")).unwrap()
 }
 

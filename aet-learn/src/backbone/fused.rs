@@ -20,6 +20,7 @@ use burn::backend::{
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::unit::Unit;
+use crate::replica;
 
 /// The operations that a backend needs for chains.
 #[backend_extension(Autodiff, Flex)]
@@ -232,6 +233,10 @@ pub(super) fn applies(images: &Tensor<4>) -> bool {
     static SAID: Once = Once::new();
     let on = *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"));
     let (plain, dtype) = (images.device().without_autodiff(), images.dtype());
+    // A chain takes its statistics by itself.
+    if replica::is_sharing() {
+        return false;
+    }
     let applies =
         on && matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32;
     if !applies {

@@ -10,7 +10,7 @@ mod norm;
 mod resnet;
 mod unit;
 
-use aet_kernels::chain::MultiplyAdds;
+pub use aet_kernels::chain::MultiplyAdds;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};

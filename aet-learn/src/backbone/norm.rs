@@ -6,6 +6,8 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
+use crate::replica;
+
 /// Added to the variance before the square root, as in PyTorch.
 const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running statistics, as in PyTorch.
@@ -50,10 +52,47 @@ impl BatchNorm {
                 EPSILON,
             );
         }
+        if replica::is_sharing() {
+            return self.synchronised(input);
+        }
         let [batch, _, height, width] = input.dims();
         let result = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
         self.follow(result.mean, result.variance, batch * height * width);
         result.output
+    }
+
+    /// Normalises with the statistics of the whole batch, of which every replica has an equal part.
+    fn synchronised(&self, input: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = input.dims();
+        let device = input.device();
+        let by_channel = input.clone().swap_dims(0, 1);
+        let by_channel: Tensor<2> = by_channel.reshape([channels, batch * height * width]);
+        let (variance, mean) = by_channel.var_mean_bias(1);
+        let flat = |value: Tensor<2>| value.reshape([channels]);
+        let own = Tensor::cat(vec![flat(mean), flat(variance)], 0);
+        let all: Vec<Tensor<1>> = replica::exchange(own)
+            .into_iter()
+            .map(|statistics| statistics.to_device(&device))
+            .collect();
+        let count = all.len();
+        let part = |statistics: &Tensor<1>, start| statistics.clone().narrow(0, start, channels);
+        let mean_of = |parts: Vec<Tensor<1>>| {
+            let sum = parts.into_iter().reduce(|sum, next| sum + next);
+            sum.map(|sum| sum / count as f64)
+        };
+        let means: Vec<_> = all.iter().map(|own| part(own, 0)).collect();
+        let mean = mean_of(means.clone()).expect("at least one replica");
+        let squares = all.iter().zip(means).map(|(own, its)| {
+            let away = its - mean.clone();
+            part(own, channels) + away.clone() * away
+        });
+        let variance = mean_of(squares.collect()).expect("at least one replica");
+        let everywhere = |value: Tensor<1>| value.reshape([1, channels, 1, 1]);
+        let scale = (variance.clone() + EPSILON).sqrt().recip() * self.gamma.val();
+        let output =
+            (input - everywhere(mean.clone())) * everywhere(scale) + everywhere(self.beta.val());
+        self.follow(mean, variance, count * batch * height * width);
+        output
     }
 
     /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other: in training

@@ -5,17 +5,20 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use aet_learn::Device;
+use aet_learn::backbone::MultiplyAdds;
 use aet_learn::data::Datasets;
+use aet_learn::device::is_cpu;
 use aet_learn::embed::{ExtractOptions, extract};
 use aet_learn::model::fresh_model;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::train::{Event, train};
-use aet_learn::{peak, simd};
+use aet_learn::{peak, rate, simd};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::REVISION;
+use super::device::TrainingDevices;
 use crate::failure::usage;
 use crate::memory::peak_mib;
 use crate::output::{print, print_json};
@@ -62,6 +65,8 @@ struct WorkArgs {
     /// Batches before them that are not
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
+    #[command(flatten)]
+    device: TrainingDevices,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -95,6 +100,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "batch": work.batch,
         "width": work.width,
         "steps": work.steps,
+        "device": bench.run.info().device,
         "threads": rayon::current_num_threads(),
         "instruction_set": simd::instruction_set(),
         "version": REVISION,
@@ -149,7 +155,7 @@ struct Bench<'a> {
     work: &'a WorkArgs,
     run: RunDirectory,
     datasets: Datasets,
-    device: Device,
+    devices: Vec<Device>,
     /// Goes away with everything in it.
     _folder: tempfile::TempDir,
 }
@@ -169,6 +175,7 @@ impl<'a> Bench<'a> {
             "training.log_every=1".into(),
             "evaluation.pretext_every=0".into(),
         ];
+        let devices = work.device.open()?;
         let experiment = Request {
             preset: &work.preset,
             config: None,
@@ -181,7 +188,7 @@ impl<'a> Bench<'a> {
         let info = RunInfo {
             preset: work.preset.clone(),
             revision: REVISION.into(),
-            device: "cpu".into(),
+            device: work.device.description(&devices),
             started: 0,
             image_size: [datasets.train.height(), datasets.train.width()],
         };
@@ -189,7 +196,7 @@ impl<'a> Bench<'a> {
             work,
             run: RunDirectory::create(&folder.path().join("bench"), &experiment, info)?,
             datasets,
-            device: Device::flex(),
+            devices,
             _folder: folder,
         })
     }
@@ -197,7 +204,7 @@ impl<'a> Bench<'a> {
     /// Pairs per second of every counted step.
     fn step_rates(&self) -> anyhow::Result<Vec<f64>> {
         let mut rates = Vec::new();
-        train(&self.run, &self.datasets, &self.device, &mut |event| {
+        train(&self.run, &self.datasets, &self.devices, &mut |event| {
             if let Event::Step {
                 pairs_per_second, ..
             } = event
@@ -213,7 +220,7 @@ impl<'a> Bench<'a> {
     fn embed_rates(&self) -> anyhow::Result<Vec<f64>> {
         let set = &self.datasets.train;
         let size = [set.height(), set.width()];
-        let encoder = fresh_model(self.run.experiment(), size, &self.device)?.encoder;
+        let encoder = fresh_model(self.run.experiment(), size, &self.devices[0])?.encoder;
         let options = ExtractOptions {
             batch_size: self.work.batch,
             ..ExtractOptions::default()
@@ -232,10 +239,13 @@ impl<'a> Bench<'a> {
     fn floor(&self, step: bool) -> Option<Floor> {
         let set = &self.datasets.train;
         let size = [set.height(), set.width()];
-        let encoder = fresh_model(self.run.experiment(), size, &self.device)
+        let encoder = fresh_model(self.run.experiment(), size, &self.devices[0])
             .ok()?
             .encoder;
         let work = encoder.multiply_adds(size)?;
+        if !is_cpu(&self.devices[0]) {
+            return self.floor_of_devices(&work, step);
+        }
         let peak = peak::multiply_adds_per_second();
         // A pair is two images.
         let [done, defined] = match step {
@@ -246,6 +256,24 @@ impl<'a> Bench<'a> {
             peak,
             done: peak / done as f64,
             defined: peak / defined as f64,
+        })
+    }
+}
+
+impl Bench<'_> {
+    /// Of devices that do what convolutions are defined by.
+    fn floor_of_devices(&self, work: &MultiplyAdds, step: bool) -> Option<Floor> {
+        let rates = self.devices.iter().map(rate::multiply_adds_per_second);
+        let peak = rates.sum::<Option<f64>>()?;
+        let defined = match step {
+            true => 2 * work.training,
+            false => work.forward,
+        };
+        let defined = peak / defined as f64;
+        Some(Floor {
+            peak,
+            done: defined,
+            defined,
         })
     }
 }

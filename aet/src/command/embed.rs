@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aet_data::{DataError, ImageSet, LoadOptions, SkipLog, Source, Split};
-use aet_learn::Device;
 use aet_learn::backbone::{Encoder, Tap};
 use aet_learn::embed::{ExtractOptions, Pooling, extract};
 use aet_learn::run_dir::RunDirectory;
@@ -18,6 +17,8 @@ use serde_json::json;
 
 use super::RunsArgs;
 use super::choice::SplitName;
+use super::device::DeviceArgs;
+use super::shard::Shard;
 use crate::failure::usage;
 use crate::features::write::{FeatureFile, ShardFolder};
 use crate::output::{draft_beside, keep_draft, print, print_json};
@@ -43,6 +44,7 @@ const CHUNK_BYTES: usize = 64 << 20;
   aet embed smoke cifar10/ --split test --out test.parquet
   aet embed smoke photos/ --out photos-features --shard-rows 100000
   aet embed smoke photos/ --out photos-features --shard-rows 100000 --resume
+  aet embed smoke photos/ --out photos-features --shard-rows 100000 --shard 3/8
   aet embed smoke cifar10/ --random               the same network before training, to compare")]
 pub struct EmbedArgs {
     /// A run: its name, or the path of its folder
@@ -55,6 +57,10 @@ pub struct EmbedArgs {
     /// Write a folder of files of so many rows each: part-00000.parquet and so on
     #[arg(long, value_name = "N")]
     shard_rows: Option<usize>,
+    /// Embed share I of N of the images, so that N processes do them all; with --shard-rows they
+    /// write into one folder
+    #[arg(long, value_name = "I/N", default_value_t)]
+    shard: Shard,
     /// Keep the complete files that an interrupted run with the same arguments left
     #[arg(long, requires = "shard_rows")]
     resume: bool,
@@ -73,6 +79,8 @@ pub struct EmbedArgs {
     random: bool,
     #[command(flatten)]
     runs: RunsArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print one JSON object instead of a line
     #[arg(long)]
     json: bool,
@@ -93,12 +101,17 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
     } else {
         ".parquet"
     };
-    let default_out = || PathBuf::from(format!("{}-{split}{ending}", run.name()));
+    let share = match args.shard_rows {
+        None => args.shard.suffix(),
+        Some(_) => String::new(),
+    };
+    let default_out = || PathBuf::from(format!("{}-{split}{share}{ending}", run.name()));
     let out = args.out.clone().unwrap_or_else(default_out);
     let embedding = Embedding::open(&args, &run)?;
     let total = embedding.source.len();
     let mut work = Work {
         embedding: &embedding,
+        images: 0..0,
         advance: Advance::new("embedding"),
         dim: 0,
         embedded: 0,
@@ -106,8 +119,19 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<()> {
         started: Instant::now(),
     };
     match args.shard_rows {
-        None => work.file(&out, 0..total)?,
-        Some(rows) => work.shards(&ShardFolder::open(&out, args.resume)?, rows)?,
+        None => {
+            work.images = args.shard.of(total);
+            if work.images.is_empty() && total > 0 {
+                let message = format!("--shard {} of {total} images is empty", args.shard);
+                return Err(usage(message));
+            }
+            work.file(&out, work.images.clone())?;
+        }
+        Some(rows) => {
+            let parts = args.shard.of(total.div_ceil(rows));
+            work.images = total.min(parts.start * rows)..total.min(parts.end * rows);
+            work.parts(&ShardFolder::open(&out, &parts, args.resume)?, parts, rows)?;
+        }
     }
     work.show(&out, args.json)
 }
@@ -130,7 +154,7 @@ struct Embedding {
 
 impl Embedding {
     fn open(args: &EmbedArgs, run: &RunDirectory) -> anyhow::Result<Self> {
-        let device = Device::flex();
+        let device = args.device.open()?;
         let encoder = if args.random {
             run.random_encoder(&device)
         } else {
@@ -213,6 +237,8 @@ struct Decoded {
 /// The work so far.
 struct Work<'a> {
     embedding: &'a Embedding,
+    /// Those that this process embeds.
+    images: Range<usize>,
     advance: Advance,
     dim: usize,
     /// Images whose features were written.
@@ -223,10 +249,16 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Every shard of `rows` images that is not in `folder` yet.
-    fn shards(&mut self, folder: &ShardFolder, rows: usize) -> anyhow::Result<()> {
+    /// Every one of the `parts` of `rows` images that is not in `folder` yet.
+    fn parts(
+        &mut self,
+        folder: &ShardFolder,
+        parts: Range<usize>,
+        rows: usize,
+    ) -> anyhow::Result<()> {
         let total = self.embedding.source.len();
-        for (number, start) in (0..total).step_by(rows).enumerate() {
+        for number in parts {
+            let start = number * rows;
             let range = start..total.min(start + rows);
             match folder.finished(number, &self.embedding.origin_of(&range))? {
                 Some(dim) => self.dim = dim,
@@ -276,7 +308,7 @@ impl Work<'_> {
         self.dim = bank.dim;
         file.write(&images, bank)?;
         self.embedded += images.len();
-        self.advance.to(self.done, embedding.source.len());
+        self.advance.to(self.done, self.images.len());
         match next {
             None => Ok(None),
             Some(Ok(decoded)) => Ok(Some(decoded?)),
@@ -286,7 +318,7 @@ impl Work<'_> {
 
     fn show(self, out: &Path, json: bool) -> anyhow::Result<()> {
         let skipped = self.embedding.skips.list();
-        let (rows, dim) = (self.embedding.source.len() - skipped.len(), self.dim);
+        let (rows, dim) = (self.images.len() - skipped.len(), self.dim);
         note_skipped(&skipped);
         if !json {
             let out = out.display();

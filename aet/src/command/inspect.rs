@@ -7,7 +7,6 @@ use std::sync::Arc;
 use aet_data::decode::size_of;
 use aet_data::random::{Purpose, generator, permutation};
 use aet_data::{DataError, ImageSet, LoadOptions, OnError, RawSample, Skipped, Source, Split};
-use aet_learn::Device;
 use aet_learn::config::Experiment;
 use aet_learn::data::location;
 use aet_learn::run_dir::RunDirectory;
@@ -15,6 +14,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::choice::SplitName;
+use super::device::DeviceArgs;
 use super::{RunsArgs, shortcuts};
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
@@ -92,6 +92,8 @@ pub struct InspectArgs {
     changes: Vec<String>,
     #[command(flatten)]
     runs: RunsArgs,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(super) json: bool,
@@ -109,7 +111,7 @@ impl InspectArgs {
 /// # Errors
 /// When run, images or folder are not there, an image is broken, or the disk refuses.
 pub fn run(args: InspectArgs) -> anyhow::Result<()> {
-    let device = Device::flex();
+    let device = args.device.open()?;
     let run = match &args.run {
         Some(run) => Some(run_place::open(run, &args.runs.runs)?),
         None => None,

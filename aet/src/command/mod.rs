@@ -4,6 +4,8 @@ mod bench;
 mod cache;
 mod choice;
 mod compare;
+mod device;
+mod devices;
 mod embed;
 mod inspect;
 mod knn;
@@ -12,6 +14,8 @@ mod list;
 mod pretrain;
 mod probe;
 mod protocol;
+mod serve;
+mod shard;
 mod shortcuts;
 mod table;
 mod train_generator;
@@ -75,6 +79,8 @@ enum Command {
     Linear(linear::LinearArgs),
     Inspect(inspect::InspectArgs),
     List(list::ListArgs),
+    Devices(devices::DevicesArgs),
+    Serve(serve::ServeArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -117,7 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     // The command itself runs on a thread of the pool, which so has as many as were asked for, and
     // works along instead of waiting for others to be woken.
     let pool = pool.build().context("cannot start the threads")?;
-    pool.install(|| dispatch(cli.command))
+    pool.install(|| device::guarded(|| dispatch(cli.command)))
 }
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
@@ -133,6 +139,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Linear(args) => linear::run(&args),
         Command::Inspect(args) => inspect::run(args),
         Command::List(args) => list::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::device::DeviceArgs;
 use super::{RunsArgs, protocol, read_images};
 use crate::failure::usage;
 use crate::output::{print, print_json, write_whole};
@@ -68,6 +69,8 @@ pub struct ProbeArgs {
     weighted: bool,
     #[command(flatten)]
     runs: RunsArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -98,10 +101,10 @@ enum ProbeName {
 /// # Errors
 /// When run, tap or images are not there, the images have no labels, or the disk refuses.
 pub fn run(args: ProbeArgs) -> anyhow::Result<()> {
-    let device = Device::flex();
+    let device = args.device.open()?;
     let run = run_place::open(&args.run, &args.runs.runs)?;
     if let Some(name) = &args.protocol {
-        return carry_out(name, &args, &run);
+        return carry_out(name, &args, &run, &device);
     }
     let probes = probes_of(&args, &run)?;
     let datasets = open_images(&args, &run)?;
@@ -118,7 +121,12 @@ pub fn run(args: ProbeArgs) -> anyhow::Result<()> {
 }
 
 /// Carries a protocol out.
-fn carry_out(name: &str, args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result<()> {
+fn carry_out(
+    name: &str,
+    args: &ProbeArgs,
+    run: &RunDirectory,
+    device: &Device,
+) -> anyhow::Result<()> {
     let found = protocols::find(name, &args.changes, &run.experiment().backbone)?;
     let datasets = open_images(args, run)?;
     let mut command = format!("aet probe RUN --protocol {name}");
@@ -130,6 +138,7 @@ fn carry_out(name: &str, args: &ProbeArgs, run: &RunDirectory) -> anyhow::Result
         protocol: &found,
         datasets: &datasets,
         command,
+        device,
         json: args.json,
     })
 }

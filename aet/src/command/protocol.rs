@@ -28,6 +28,8 @@ pub struct Request<'a> {
     pub datasets: &'a Datasets,
     /// The command, for the record.
     pub command: String,
+    /// What computes.
+    pub device: &'a Device,
     /// Whether to print JSON.
     pub json: bool,
 }
@@ -41,14 +43,14 @@ pub fn run(request: &Request<'_>) -> anyhow::Result<()> {
         run,
         protocol,
         datasets,
+        device,
         ..
     } = request;
     if let Some(obstacle) = obstacle(&datasets.train, datasets.test.as_ref()) {
         return Err(usage(format!("no protocol can run: {obstacle}")));
     }
     let test = datasets.test.as_ref().context("there are no test images")?;
-    let device = Device::flex();
-    let trained = run.load_encoder(&device)?;
+    let trained = run.load_encoder(device)?;
     let folder = run.file("protocols");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -96,7 +98,7 @@ fn subject(request: &Request<'_>) -> anyhow::Result<Subject> {
         step: progress.step,
         revision: REVISION.into(),
         command: request.command.clone(),
-        machine: machine::description(),
+        machine: machine::running(request.device),
         day: machine::day(machine::now()),
         data: datasets.format.clone(),
         train_images: train.len(),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use aet_data::random::{Purpose, generator, permutation};
 use aet_data::{Source, Split, hold_out};
 use aet_geometry::{Family, TransformationFamily};
-use aet_learn::Device;
 use aet_learn::border::BorderMode;
 use aet_learn::config::Experiment;
 use aet_learn::data::location;
@@ -36,7 +35,7 @@ pub(super) fn run(
     run: &RunDirectory,
     experiment: &Experiment,
 ) -> anyhow::Result<()> {
-    let device = Device::flex();
+    let device = args.device.open()?;
     let (source, candidates, split) = choose_images(args, run, experiment)?;
     let mut rng = generator(experiment.seed, 0, 0, Purpose::Subset);
     let order = permutation(&mut rng, candidates.len());

@@ -9,6 +9,7 @@ use aet_learn::Device;
 use aet_learn::config::Experiment;
 use aet_learn::data::Datasets;
 use aet_learn::generator::GENERATOR_FILE;
+use aet_learn::memory::holdings;
 use aet_learn::probe::{Comparison, ProbeData};
 use aet_learn::recovery::recovery;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
@@ -17,9 +18,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::device::TrainingDevices;
 use super::{REVISION, RunsArgs, read_images};
 use crate::failure::usage;
 use crate::interrupt;
+use crate::memory::{held_text, used_text};
 use crate::output::{print, print_json};
 use crate::preset::Request;
 use crate::progress::{TrainingView, note};
@@ -45,6 +48,8 @@ pub struct TrainingArgs {
     name: Option<String>,
     #[command(flatten)]
     runs: RunsArgs,
+    #[command(flatten)]
+    device: TrainingDevices,
     /// Change one key of the experiment, such as training.epochs=10; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     changes: Vec<String>,
@@ -57,6 +62,9 @@ pub struct TrainingArgs {
     /// Passes over the images
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
+    /// Say what takes memory, before training and after it
+    #[arg(long)]
+    memory_report: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -94,11 +102,11 @@ impl Trainer {
 /// # Errors
 /// When the request cannot be met, the images cannot be read, training fails or the disk refuses.
 pub fn run(trainer: Trainer, args: TrainingArgs) -> anyhow::Result<()> {
-    let device = Device::flex();
+    let devices = args.device.open()?;
     let (run, datasets) = if args.resume {
         resume(trainer, &args)?
     } else {
-        start(trainer, &args)?
+        start(trainer, &args, &devices)?
     };
     let _lock = run.lock()?;
     let logged = logged_verdicts(&run.metrics()?);
@@ -117,12 +125,20 @@ pub fn run(trainer: Trainer, args: TrainingArgs) -> anyhow::Result<()> {
             run.path().display()
         ));
     } else {
-        train_to_the_end(trainer, &run, &datasets, &device)?;
+        if args.memory_report {
+            let held = holdings(run.experiment(), &datasets.train, &devices)?;
+            note(&format!("memory that training holds\n{}", held_text(&held)));
+        }
+        train_to_the_end(trainer, &run, &datasets, &devices)?;
+        if args.memory_report {
+            note(&format!("memory after training\n{}", used_text(&devices)));
+        }
     }
     let datasets = datasets.without_skipped();
-    let verdicts = judge_run(&run, &datasets, &device)?;
-    log_recovery(&run, &datasets, &device)?;
-    report::write(&run, &datasets, &verdicts, &device)?;
+    let device = &devices[0];
+    let verdicts = judge_run(&run, &datasets, device)?;
+    log_recovery(&run, &datasets, device)?;
+    report::write(&run, &datasets, &verdicts, device)?;
     show(&run, &verdicts, args.json)
 }
 
@@ -130,6 +146,7 @@ pub fn run(trainer: Trainer, args: TrainingArgs) -> anyhow::Result<()> {
 fn start(
     trainer: Trainer,
     args: &TrainingArgs,
+    devices: &[Device],
 ) -> anyhow::Result<(RunDirectory, Option<Datasets>)> {
     let experiment = experiment_of(trainer, args)?;
     (trainer.accepts)(&experiment)?;
@@ -166,7 +183,7 @@ fn start(
     let info = RunInfo {
         preset: trainer.preset(args).into(),
         revision: REVISION.into(),
-        device: "cpu (flex)".into(),
+        device: args.device.description(devices),
         started: started.as_secs(),
         image_size: [datasets.train.height(), datasets.train.width()],
     };
@@ -233,7 +250,7 @@ fn train_to_the_end(
     trainer: Trainer,
     run: &RunDirectory,
     datasets: &Datasets,
-    device: &Device,
+    devices: &[Device],
 ) -> anyhow::Result<()> {
     let experiment = run.experiment();
     note(&format!(
@@ -251,7 +268,7 @@ fn train_to_the_end(
     }
     let mut view = TrainingView::new(experiment.objective.items());
     let watch = interrupt::watch();
-    let outcome = train(run, datasets, device, &mut |event| {
+    let outcome = train(run, datasets, devices, &mut |event| {
         view.on(event);
         if watch.is_asked_to_stop() {
             ControlFlow::Break(())

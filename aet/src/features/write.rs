@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,17 +85,27 @@ fn record_batch(images: &ImageSet, bank: FeatureBank) -> anyhow::Result<RecordBa
     Ok(RecordBatch::try_new(schema(dim), columns)?)
 }
 
+/// What names of shards begin with; their numbers follow.
+const PART: &str = "part-";
+
+/// The number of the shard that `name` begins with.
+fn number_of(name: &str) -> Option<usize> {
+    let rest = name.strip_prefix(PART)?;
+    rest.split_once('.')?.0.parse().ok()
+}
+
 /// The folder that shards are written to, and which of them are there already.
 pub struct ShardFolder {
     folder: PathBuf,
 }
 
 impl ShardFolder {
-    /// Opens `folder`, or makes it. With `resume`, drafts that an interrupted run left in it go away.
+    /// Opens `folder`, or makes it, for the shards `own`; others may be another process's. With
+    /// `resume`, drafts that an interrupted run left of them go away.
     ///
     /// # Errors
-    /// When it cannot be made, or holds shards and `resume` is false.
-    pub fn open(folder: &Path, resume: bool) -> anyhow::Result<Self> {
+    /// When it cannot be made, or holds one of them, or no shards at all, and `resume` is false.
+    pub fn open(folder: &Path, own: &Range<usize>, resume: bool) -> anyhow::Result<Self> {
         let cannot = || format!("cannot write into {}", folder.display());
         if folder.is_file() {
             let folder = folder.display();
@@ -106,13 +117,19 @@ impl ShardFolder {
         for entry in std::fs::read_dir(folder).with_context(cannot)? {
             let path = entry.with_context(cannot)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.extension().is_some_and(|found| found == EXTENSION) && !resume {
+            let foreign = |name| number_of(name).is_some_and(|number| !own.contains(&number));
+            if path.extension().is_some_and(|found| found == EXTENSION)
+                && !name.starts_with(DRAFT_PREFIX)
+                && !foreign(&name)
+                && !resume
+            {
                 return Err(usage(format!(
                     "{} holds {name} already; go on with --resume, or choose another --out",
                     folder.display()
                 )));
             }
-            if name.starts_with(DRAFT_PREFIX) && resume {
+            let draft = name.strip_prefix(DRAFT_PREFIX);
+            if draft.is_some_and(|of| !foreign(of)) && resume {
                 std::fs::remove_file(&path).with_context(cannot)?;
             }
         }
@@ -123,7 +140,7 @@ impl ShardFolder {
 
     /// Where shard `number` goes.
     pub fn path(&self, number: usize) -> PathBuf {
-        self.folder.join(format!("part-{number:05}.{EXTENSION}"))
+        self.folder.join(format!("{PART}{number:05}.{EXTENSION}"))
     }
 
     /// The length of the embeddings of shard `number`, if it is there, of `rows` rows and `origin`.

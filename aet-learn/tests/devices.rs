@@ -1,0 +1,275 @@
+//! A device beside the CPU gives what the CPU gives: features, losses, gradients, a short run. The
+//! device is that of `AET_TEST_DEVICE`, `wgpu` if it is not set, and may be a software driver; where it
+//! is not there the tests say so and pass.
+#![cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use aet_data::{EpochPlan, Loader, Order, Share};
+use aet_learn::Device;
+use aet_learn::batch::Batch;
+use aet_learn::config::{Experiment, ExperimentConfig};
+use aet_learn::data::Datasets;
+use aet_learn::device::{DeviceName, part};
+use aet_learn::embed::{ExtractOptions, extract};
+use aet_learn::model::{Model, fresh_model};
+use aet_learn::run_dir::{RunDirectory, RunInfo};
+use aet_learn::state::{NamedTensors, host_values, named_tensors, with_named_tensors};
+use aet_learn::train::{Event, Outcome, train};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+
+/// Largest difference that sums in another order may make, over the largest value.
+const ROUNDING: f32 = 1e-4;
+
+/// The device to be held against the CPU.
+fn device() -> Option<Device> {
+    let name = std::env::var("AET_TEST_DEVICE").unwrap_or("wgpu".into());
+    match name.parse::<DeviceName>().unwrap().open() {
+        Ok(device) => {
+            println!("{name} is {}", part(&device).unwrap_or_default());
+            Some(device)
+        }
+        Err(error) => {
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn experiment(changes: &[&str]) -> Experiment {
+    const TOML: &str = r#"
+seed = 5
+[data]
+path = "shapes"
+image_size = [16, 16]
+[data.shapes]
+train = 48
+test = 16
+[transformation]
+kind = "projective"
+[backbone]
+kind = "nin"
+blocks = 3
+width = 0.05
+[schedule]
+kind = "constant"
+rate = 0.05
+[training]
+epochs = 2
+batch_size = 8
+log_every = 1
+"#;
+    let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
+    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
+    config.resolve().unwrap()
+}
+
+fn open(experiment: &Experiment) -> Datasets {
+    let (data, seed) = (&experiment.data, experiment.seed);
+    Datasets::open(data, &experiment.augment, seed, &|_, _| ()).unwrap()
+}
+
+/// The largest difference over the largest value.
+fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
+    let pairs = found.iter().zip(expected);
+    let difference = pairs.fold(0.0_f32, |most, (found, expected)| {
+        most.max((found - expected).abs())
+    });
+    difference / largest.max(1e-30)
+}
+
+/// Gradients by the names of their parameters.
+struct ByName<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for ByName<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            let name = self.path.join(".");
+            self.found.insert(name, host_values(gradient));
+        }
+    }
+}
+
+/// The loss of the first batch, and the gradients of all parameters.
+fn loss_and_gradients(
+    experiment: &Experiment,
+    weights: &NamedTensors,
+    device: &Device,
+) -> (f32, BTreeMap<String, Vec<f32>>) {
+    let device = device.clone().autodiff();
+    let plan = EpochPlan {
+        seed: 1,
+        epoch: 0,
+        batch_size: 8,
+        order: Order::Shuffled,
+        drop_last: true,
+        first_step: 0,
+        share: Share::WHOLE,
+    };
+    let train = open(experiment).train;
+    let size = [train.height(), train.width()];
+    let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0);
+    let batch = Batch::from_host(batch.unwrap().next().unwrap().unwrap(), &device);
+    let model = fresh_model(experiment, size, &device).unwrap();
+    let model = with_named_tensors(model, weights).unwrap();
+    let output = model.objective.loss(&model.encoder, &batch);
+    let gradients = output.loss.backward();
+    let mut visitor = ByName {
+        gradients: &gradients,
+        path: Vec::new(),
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut visitor);
+    (output.loss.into_scalar::<f32>(), visitor.found)
+}
+
+/// Asserts that losses and gradients of an experiment are those of the CPU, from the same weights.
+fn assert_agrees(changes: &[&str], device: &Device) {
+    let experiment = experiment(changes);
+    let cpu = Device::flex();
+    let size = experiment.data.image_size.unwrap();
+    let weights = named_tensors(&fresh_model(&experiment, size, &cpu).unwrap());
+    let (expected, expected_gradients) = loss_and_gradients(&experiment, &weights, &cpu);
+    let (loss, gradients) = loss_and_gradients(&experiment, &weights, device);
+    let off = (loss - expected).abs() / expected.abs();
+    assert!(off < ROUNDING, "{changes:?}: loss {loss} for {expected}");
+    assert_eq!(gradients.len(), expected_gradients.len());
+    let mut worst = 0.0_f32;
+    for (name, expected) in &expected_gradients {
+        let off = relative(&gradients[name], expected);
+        assert!(off < 20.0 * ROUNDING, "{changes:?}: {name} is off by {off}");
+        worst = worst.max(off);
+    }
+    println!("{changes:?}: loss off by {off:.1e}, gradients by {worst:.1e}");
+}
+
+#[test]
+fn losses_and_gradients_of_every_backbone_are_those_of_the_cpu() {
+    let Some(device) = device() else { return };
+    assert_agrees(&[], &device);
+    assert_agrees(
+        &["backbone={kind=\"resnet\",depth=18,stem=\"cifar\",width=0.13}"],
+        &device,
+    );
+    let alexnet = "backbone={kind=\"alexnet\",width=0.04}";
+    assert_agrees(&[alexnet, "data.image_size=[64,64]"], &device);
+}
+
+#[test]
+fn losses_and_gradients_of_every_objective_are_those_of_the_cpu() {
+    let Some(device) = device() else { return };
+    for objective in [
+        "objective.loss=matrix",
+        "objective.loss=corners",
+        "objective.loss=image",
+        "objective={kind=\"aed\",code=24,channels=4,noise=0.1}",
+        "objective={kind=\"rotnet\"}",
+        "objective={kind=\"avt\"}",
+    ] {
+        assert_agrees(&[objective], &device);
+    }
+    let spline = [
+        "transformation={kind=\"thin-plate\"}",
+        "objective.loss=image",
+    ];
+    assert_agrees(&spline, &device);
+}
+
+#[test]
+fn frozen_features_are_those_of_the_cpu() {
+    let Some(device) = device() else { return };
+    let experiment = experiment(&[]);
+    let images = open(&experiment).test.unwrap();
+    let features = |device: &Device, weights: Option<&NamedTensors>| {
+        let model = fresh_model(&experiment, [16, 16], device).unwrap();
+        let model = match weights {
+            Some(weights) => with_named_tensors(model, weights).unwrap(),
+            None => model,
+        };
+        let encoder = &model.encoder;
+        let options = ExtractOptions::default();
+        let bank = extract(
+            encoder,
+            encoder.last_tap(),
+            &images,
+            &options,
+            &mut |_, _| (),
+        );
+        (bank.unwrap().features, named_tensors(&model))
+    };
+    let (expected, weights) = features(&Device::flex(), None);
+    let (found, _) = features(&device, Some(&weights));
+    let off = relative(&found, &expected);
+    println!("features are off by {off:.1e}");
+    assert!(off < ROUNDING, "{off}");
+}
+
+fn run_in(folder: &Path, experiment: &Experiment) -> RunDirectory {
+    let info = RunInfo {
+        image_size: [16, 16],
+        ..RunInfo::default()
+    };
+    RunDirectory::create(folder, experiment, info).unwrap()
+}
+
+/// Trains until `steps` are done, or to the end; gives the losses of all steps so far.
+fn losses_of(run: &RunDirectory, device: &Device, steps: u64) -> (Option<Model>, Vec<f64>) {
+    let datasets = open(run.experiment());
+    let watcher = &mut |event: &Event| match event {
+        Event::Step { step, .. } if *step >= steps => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let model = match train(run, &datasets, std::slice::from_ref(device), watcher).unwrap() {
+        Outcome::Finished(model) => Some(*model),
+        Outcome::Stopped => None,
+    };
+    let records = run.metrics().unwrap();
+    let steps = records.iter().filter(|record| record["event"] == "step");
+    let losses = steps.map(|record| record["loss"].as_f64().unwrap());
+    (model, losses.collect())
+}
+
+#[test]
+fn a_run_follows_that_of_the_cpu_and_goes_on_on_either_device() {
+    let Some(device) = device() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[]);
+    let cpu = Device::flex();
+    let (_, expected) = losses_of(&run_in(&folder.path().join("cpu"), &experiment), &cpu, 100);
+    let here = run_in(&folder.path().join("here"), &experiment);
+    let (model, found) = losses_of(&here, &device, 100);
+    assert!(model.is_some() && here.is_finished().unwrap());
+    let moved = run_in(&folder.path().join("moved"), &experiment);
+    losses_of(&moved, &cpu, 4);
+    losses_of(&moved, &device, 8);
+    let (_, mixed) = losses_of(&moved, &cpu, 100);
+    for (name, losses) in [("device", &found), ("both", &mixed)] {
+        assert_eq!(losses.len(), expected.len(), "{name}");
+        for (step, (loss, expected)) in losses.iter().zip(&expected).enumerate() {
+            let off = (loss - expected).abs() / expected;
+            println!("{name}, step {step}: {loss:.6} for {expected:.6}");
+            // Rounding grows with every step that goes another way by its last digits.
+            assert!(off < 1e-2, "{name}, step {step}: {loss} for {expected}");
+        }
+    }
+}
