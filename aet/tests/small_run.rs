@@ -66,6 +66,28 @@ fn a_run_ends_with_both_encoders_probed_and_its_files_written() {
 }
 
 #[test]
+fn what_takes_memory_is_told_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = [
+        "--epochs=1",
+        "--memory-report",
+        "--set=training.gradient_accumulation=2",
+    ];
+    let output = aet(folder.path(), &[SMALL, &more].concat());
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    for part in [
+        "weights",
+        "gradients",
+        "optimiser state",
+        "views of a part of a batch",
+        "at most",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
+#[test]
 fn the_report_loads_nothing_from_elsewhere() {
     let (folder, _) = finished();
     let page = std::fs::read_to_string(folder.path().join("runs/small/report.html")).unwrap();

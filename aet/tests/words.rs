@@ -22,7 +22,7 @@ fn stdout(arguments: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command_has_examples() {
-    for command in ["pretrain", "probe", "embed", "inspect", "list"] {
+    for command in ["pretrain", "probe", "embed", "inspect", "list", "devices"] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains(&format!("  aet {command}")), "{help}");
         assert!(help.contains("--json"), "{help}");
@@ -88,4 +88,21 @@ fn a_closed_stdout_is_no_failure() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn devices_are_listed_and_those_that_are_not_there_are_refused() {
+    let listed: Value = serde_json::from_str(&stdout(&["devices", "--json"])).unwrap();
+    assert_eq!(listed["devices"][0]["name"], "cpu");
+    assert!(!listed["devices"][0]["part"].as_str().unwrap().is_empty());
+    let absent = listed["without"].as_array().unwrap();
+    assert!(!absent.is_empty(), "no machine has them all");
+    let names = absent.iter().map(|row| row["name"].as_str().unwrap());
+    for device in names.chain(["cpu:1", "wgpu:99", "gpu", "remote:ws://nowhere"]) {
+        let output = aet(&["pretrain", "--device", device]);
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{device}: {line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.contains(device.split(':').next().unwrap()), "{line}");
+    }
 }
