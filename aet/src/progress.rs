@@ -23,15 +23,17 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// How often plain lines may follow each other.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Libraries of which only errors are shown unless a level is asked for.
-const QUIET: [&str; 7] = [
-    "burn_remote",
-    "burn_router",
-    "cubecl",
-    "cubecl_runtime",
-    "cubecl_wgpu",
-    "iroh",
-    "wgpu",
+/// Libraries of which no more is shown than this unless a level is asked for. `wgpu_hal` tells as an error
+/// what a machine does not have.
+const QUIET: [(&str, LevelFilter); 8] = [
+    ("burn_remote", LevelFilter::ERROR),
+    ("burn_router", LevelFilter::ERROR),
+    ("cubecl", LevelFilter::ERROR),
+    ("cubecl_runtime", LevelFilter::ERROR),
+    ("cubecl_wgpu", LevelFilter::ERROR),
+    ("iroh", LevelFilter::ERROR),
+    ("wgpu", LevelFilter::ERROR),
+    ("wgpu_hal", LevelFilter::OFF),
 ];
 
 /// Sends the log to stderr, at the level in the environment variable `AET_LOG` (off, error, warn,
@@ -51,7 +53,7 @@ pub fn start_log() {
         Some(level) => Targets::new().with_default(level),
         None => QUIET.iter().fold(
             Targets::new().with_default(LevelFilter::INFO),
-            |levels, target| levels.with_target(*target, LevelFilter::ERROR),
+            |levels, (target, level)| levels.with_target(*target, *level),
         ),
     };
     let started = tracing_subscriber::registry()

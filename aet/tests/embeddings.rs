@@ -301,7 +301,7 @@ fn shares_of_two_processes_make_up_the_whole(path: &Path, embed: &[&str], whole:
         assert_eq!(read(&part), whole.slice(32 * number, rows));
     }
     let again = [embed, &parts, &["2/2"]].concat();
-    assert_fails(path, &again, 2, &["part-00001.parquet", "--resume"]);
+    assert_fails(path, &again, 2, &["part-0000", "--resume"]);
     assert_eq!(share(&["third.parquet", "--shard=3/3"])["rows"], 24);
     assert_eq!(read(&path.join("third.parquet")), whole.slice(46, 24));
     let outside = [embed, &["x.parquet", "--shard=4/3"]].concat();
