@@ -144,8 +144,8 @@ fn synchronised_workers_come_to_the_weights_of_one() {
         let (three, three_losses) = after(&experiment, 3, true, 1);
         let (apart, _) = after(&experiment, 2, false, 1);
         for (name, found, expected, allowed) in [
-            ("two to one", &two, &expected, 1e-2),
-            ("three to one", &three, &expected, 1e-2),
+            ("two to one", &two, &expected, 5e-2),
+            ("three to one", &three, &expected, 5e-2),
             ("two to three", &two, &three, 1e-4),
         ] {
             let (off, tensor) = difference(found, expected);
@@ -158,7 +158,7 @@ fn synchronised_workers_come_to_the_weights_of_one() {
         let (off, tensor) = difference(&apart, &expected);
         println!("{changes:?}, statistics apart: {tensor} off by {off:.1e}");
         assert!(
-            off > 5e-2,
+            off > 0.5,
             "statistics of each worker make a difference: {off}"
         );
     }
@@ -196,7 +196,7 @@ fn go_on(run: &RunDirectory, workers: usize, steps: u64) -> Option<NamedTensors>
 #[test]
 fn a_run_goes_on_with_another_number_of_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = experiment(&["training.sync_batch_norm=true"]);
+    let experiment = experiment(&["training.sync_batch_norm=true", "schedule.rate=0.002"]);
     let expected = go_on(&run_in(&folder.path().join("one"), &experiment), 1, 100).unwrap();
     let run = run_in(&folder.path().join("many"), &experiment);
     assert!(go_on(&run, 2, 2).is_none());

@@ -32,7 +32,7 @@ blocks = 3
 width = 0.05
 [schedule]
 kind = "constant"
-rate = 0.05
+rate = 0.005
 [training]
 epochs = 2
 batch_size = 12

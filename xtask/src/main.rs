@@ -143,7 +143,7 @@ fn direct_dependencies(name: &str) -> Result<Vec<String>, String> {
 fn cargo(words: &str, environment: &[(&str, &str)]) -> Result<(), String> {
     println!("> cargo {words}");
     let status = Command::new("cargo")
-        .args(words.split(' '))
+        .args(words.split_whitespace())
         .envs(environment.iter().copied())
         .status()
         .map_err(|error| format!("cargo {words}: {error}"))?;
@@ -156,7 +156,7 @@ fn cargo(words: &str, environment: &[(&str, &str)]) -> Result<(), String> {
 /// Whether a command is there and works.
 fn succeeds(program: &str, words: &str) -> bool {
     Command::new(program)
-        .args(words.split(' '))
+        .args(words.split_whitespace())
         .output()
         .is_ok_and(|output| output.status.success())
 }
