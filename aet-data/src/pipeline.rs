@@ -143,6 +143,17 @@ pub struct PairPipeline {
     pub normalisation: Normalisation,
 }
 
+impl PairPipeline {
+    fn copies(&self) -> Copies<'_> {
+        Copies {
+            augment: &self.augment,
+            families: std::slice::from_ref(&self.family),
+            border: self.border,
+            normalisation: &self.normalisation,
+        }
+    }
+}
+
 impl ItemPipeline for PairPipeline {
     fn views(&self) -> usize {
         2
@@ -153,14 +164,7 @@ impl ItemPipeline for PairPipeline {
     }
 
     fn plan(&self) -> Option<PairPlan> {
-        let Border::Fill(fill) = self.border else {
-            return None;
-        };
-        PairPlan::new(
-            &self.augment,
-            std::slice::from_ref(&self.family),
-            (fill, &self.normalisation),
-        )
+        self.copies().plan()
     }
 
     fn make(
@@ -170,13 +174,7 @@ impl ItemPipeline for PairPipeline {
         views: &mut [&mut [f32]],
         target: &mut [f32],
     ) -> Result<(), String> {
-        let copies = Copies {
-            augment: &self.augment,
-            families: std::slice::from_ref(&self.family),
-            border: self.border,
-            normalisation: &self.normalisation,
-        };
-        copies.make(image, context, views, target)
+        self.copies().make(image, context, views, target)
     }
 }
 
@@ -194,6 +192,17 @@ pub struct EnsemblePipeline {
     pub normalisation: Normalisation,
 }
 
+impl EnsemblePipeline {
+    fn copies(&self) -> Copies<'_> {
+        Copies {
+            augment: &self.augment,
+            families: &self.families,
+            border: self.border,
+            normalisation: &self.normalisation,
+        }
+    }
+}
+
 impl ItemPipeline for EnsemblePipeline {
     fn views(&self) -> usize {
         1 + self.families.len()
@@ -205,10 +214,7 @@ impl ItemPipeline for EnsemblePipeline {
     }
 
     fn plan(&self) -> Option<PairPlan> {
-        let Border::Fill(fill) = self.border else {
-            return None;
-        };
-        PairPlan::new(&self.augment, &self.families, (fill, &self.normalisation))
+        self.copies().plan()
     }
 
     fn make(
@@ -218,13 +224,7 @@ impl ItemPipeline for EnsemblePipeline {
         views: &mut [&mut [f32]],
         target: &mut [f32],
     ) -> Result<(), String> {
-        let copies = Copies {
-            augment: &self.augment,
-            families: &self.families,
-            border: self.border,
-            normalisation: &self.normalisation,
-        };
-        copies.make(image, context, views, target)
+        self.copies().make(image, context, views, target)
     }
 }
 
@@ -237,6 +237,22 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
+    /// The same as numbers; none where more is done than shifting and mirroring images of the items' own
+    /// size, and homographies of them with one colour around them.
+    fn plan(&self) -> Option<PairPlan> {
+        let Border::Fill(fill) = self.border else {
+            return None;
+        };
+        let plain = self.augment.resized_crop.is_none() && self.augment.jitter.is_none();
+        let moves_alone = |family: &Family| family.is_homography() && !family.changes_values();
+        (plain && self.families.iter().all(moves_alone)).then(|| PairPlan {
+            augment: self.augment.clone(),
+            families: self.families.to_vec(),
+            fill,
+            normalisation: self.normalisation.clone(),
+        })
+    }
+
     fn make(
         &self,
         image: RgbView<'_>,

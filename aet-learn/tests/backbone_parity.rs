@@ -2,7 +2,8 @@
 //! numbers come from `parity/make_backbones.py`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::path::Path;
 
 use aet_learn::Device;
@@ -12,7 +13,8 @@ use aet_learn::state::{
     HostTensor, NamedTensors, host_values, named_tensors, read_safetensors, with_named_tensors,
 };
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use support::gradients_by_name;
 
 fn fixture(name: &str) -> NamedTensors {
     let path = format!("tests/parity/{name}_parity.safetensors");
@@ -166,32 +168,6 @@ fn features_in_training_and_evaluation_match_at_every_tap() {
     }
 }
 
-/// Gradients by our names.
-struct ByName<'a> {
-    path: Vec<String>,
-    gradients: &'a Gradients,
-    found: BTreeMap<String, HostTensor>,
-}
-
-impl ModuleVisitor for ByName<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            let shape = gradient.dims().to_vec();
-            let values = host_values(gradient);
-            self.found
-                .insert(self.path.join("."), HostTensor { shape, values });
-        }
-    }
-}
-
 #[test]
 fn gradients_and_running_statistics_match() {
     let device = Device::flex().autodiff();
@@ -201,14 +177,8 @@ fn gradients_and_running_statistics_match() {
         let features = encoder.forward(tensor(&tensors["x"], &device), encoder.last_tap());
         let cotangent = &tensors["cotangent"];
         let loss = (features * tensor(cotangent, &device)).sum();
-        let mut visitor = ByName {
-            path: Vec::new(),
-            gradients: &loss.backward(),
-            found: BTreeMap::new(),
-        };
-        encoder.visit(&mut visitor);
         let (mut gradients, mut statistics) = (0, 0);
-        for (name, mut gradient) in visitor.found {
+        for (name, mut gradient) in gradients_by_name(&encoder, &loss.backward()) {
             if name.contains("dense") && gradient.shape.len() == 2 {
                 gradient = transposed(&gradient);
             }

@@ -4,16 +4,17 @@
 #![cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use aet_data::{EpochPlan, ItemPipeline, Loader, Order, Share};
+use aet_data::{ItemPipeline, Loader};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
-use aet_learn::config::{Experiment, ExperimentConfig};
-use aet_learn::data::Datasets;
+use aet_learn::config::Experiment;
 use aet_learn::device::{DeviceName, part};
 use aet_learn::embed::{ExtractOptions, extract};
 use aet_learn::model::{Model, fresh_model};
@@ -21,9 +22,9 @@ use aet_learn::resident::{Resident, divide};
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, host_values, named_tensors, with_named_tensors};
 use aet_learn::train::{Event, Outcome, train};
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use support::{gradients_by_name, open};
 
 /// Largest difference that sums in another order may make, over the largest value.
 const ROUNDING: f32 = 1e-4;
@@ -66,14 +67,7 @@ epochs = 2
 batch_size = 8
 log_every = 1
 "#;
-    let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
-    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
-    config.resolve().unwrap()
-}
-
-fn open(experiment: &Experiment) -> Datasets {
-    let (data, seed) = (&experiment.data, experiment.seed);
-    Datasets::open(data, &experiment.augment, seed, &|_, _| ()).unwrap()
+    support::experiment(TOML, changes)
 }
 
 fn largest(values: &[f32]) -> f32 {
@@ -90,30 +84,6 @@ fn relative(found: &[f32], expected: &[f32], least: f32) -> f32 {
     difference / largest(expected).max(least)
 }
 
-/// Gradients by the names of their parameters.
-struct ByName<'a> {
-    gradients: &'a Gradients,
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for ByName<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            let name = self.path.join(".");
-            self.found.insert(name, host_values(gradient));
-        }
-    }
-}
-
 /// The loss of the first batch, and the gradients of all parameters.
 fn loss_and_gradients(
     experiment: &Experiment,
@@ -121,15 +91,7 @@ fn loss_and_gradients(
     device: &Device,
 ) -> (f32, BTreeMap<String, Vec<f32>>) {
     let device = device.clone().autodiff();
-    let plan = EpochPlan {
-        seed: 1,
-        epoch: 0,
-        batch_size: 8,
-        order: Order::Shuffled,
-        drop_last: true,
-        first_step: 0,
-        share: Share::WHOLE,
-    };
+    let plan = support::plan(8);
     let train = open(experiment).train;
     let size = [train.height(), train.width()];
     let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0);
@@ -138,13 +100,11 @@ fn loss_and_gradients(
     let model = with_named_tensors(model, weights).unwrap();
     let output = model.objective.loss(&model.encoder, &batch);
     let gradients = output.loss.backward();
-    let mut visitor = ByName {
-        gradients: &gradients,
-        path: Vec::new(),
-        found: BTreeMap::new(),
-    };
-    model.visit(&mut visitor);
-    (output.loss.into_scalar::<f32>(), visitor.found)
+    let by_name = gradients_by_name(&model, &gradients).into_iter();
+    let by_name = by_name
+        .map(|(name, gradient)| (name, gradient.values))
+        .collect();
+    (output.loss.into_scalar::<f32>(), by_name)
 }
 
 /// Asserts that losses and gradients of an experiment are those of the CPU, from the same weights.
@@ -332,15 +292,7 @@ fn views_made_on_the_device_are_those_of_the_loader() {
     let plan = experiment.training_pipeline().plan().unwrap();
     let resident = Resident::load(&images, plan.clone(), &device).unwrap();
     let batch = |pipeline: Arc<dyn ItemPipeline>| {
-        let plan = EpochPlan {
-            seed: 1,
-            epoch: 0,
-            batch_size: 24,
-            order: Order::Shuffled,
-            drop_last: true,
-            first_step: 0,
-            share: Share::WHOLE,
-        };
+        let plan = support::plan(24);
         let batches = Loader::epoch(Arc::clone(&images), pipeline, plan, 0);
         batches.unwrap().next().unwrap().unwrap()
     };

@@ -1,6 +1,8 @@
 //! The fused encoder against the same encoder made of Burn's own operations.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use aet_data::random::{Purpose, generator, unit};
@@ -9,8 +11,9 @@ use aet_learn::backbone::{
     AlexNetConfig, BackboneConfig, Encoder, Network, NinConfig, ResNetConfig, Stem,
 };
 use aet_learn::state::{host_values, named_tensors};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorData};
+use support::gradients_by_name;
 
 fn images(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
     let mut rng = generator(seed, 0, 0, Purpose::Init);
@@ -51,31 +54,6 @@ fn relative(found: &[f32], expected: &[f32]) -> f32 {
     difference / largest.max(1e-30)
 }
 
-#[derive(Default)]
-struct ByName {
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-struct Visitor<'a>(&'a mut ByName, &'a Gradients);
-
-impl ModuleVisitor for Visitor<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.0.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.0.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.1) {
-            let name = self.0.path.join(".");
-            self.0.found.insert(name, host_values(gradient));
-        }
-    }
-}
-
 /// Features, gradients by name (`images` among them) and running statistics of a training pass.
 fn train(
     fused: bool,
@@ -94,9 +72,9 @@ fn train(
     // A different weight for every feature, so that no gradient cancels.
     let weights = self::images(features.dims(), 9, &device);
     let gradients = (features.clone() * weights).sum().backward();
-    let mut by_name = ByName::default();
-    network.visit(&mut Visitor(&mut by_name, &gradients));
-    let mut all = by_name.found;
+    let by_name = gradients_by_name(&network, &gradients).into_iter();
+    let mut all: BTreeMap<_, _> =
+        (by_name.map(|(name, gradient)| (name, gradient.values))).collect();
     all.insert(
         "images".into(),
         host_values(images.grad(&gradients).unwrap()),

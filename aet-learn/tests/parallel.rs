@@ -2,19 +2,21 @@
 //! come to the weights of one worker of the whole batch. Here the devices are the CPU, more than once.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use aet_data::{EpochPlan, HostBatch, Loader, Order, Share};
+use aet_data::{HostBatch, Loader};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
-use aet_learn::config::{Experiment, ExperimentConfig};
-use aet_learn::data::Datasets;
+use aet_learn::config::Experiment;
 use aet_learn::model::fresh_model;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, host_values, named_tensors};
 use aet_learn::step::update;
 use aet_learn::train::{Event, Outcome, train};
+use support::open;
 
 const TOML: &str = r#"
 seed = 5
@@ -41,27 +43,12 @@ checkpoint_every = 3
 "#;
 
 fn experiment(changes: &[&str]) -> Experiment {
-    let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
-    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
-    config.resolve().unwrap()
-}
-
-fn open(experiment: &Experiment) -> Datasets {
-    let (data, seed) = (&experiment.data, experiment.seed);
-    Datasets::open(data, &experiment.augment, seed, &|_, _| ()).unwrap()
+    support::experiment(TOML, changes)
 }
 
 /// The first `count` batches of the first epoch.
 fn batches(experiment: &Experiment, count: usize) -> Vec<HostBatch> {
-    let plan = EpochPlan {
-        seed: 1,
-        epoch: 0,
-        batch_size: experiment.training.batch_size,
-        order: Order::Shuffled,
-        drop_last: true,
-        first_step: 0,
-        share: Share::WHOLE,
-    };
+    let plan = support::plan(experiment.training.batch_size);
     let images = open(experiment).train;
     let batches = Loader::epoch(images, experiment.training_pipeline(), plan, 0).unwrap();
     batches.take(count).map(|batch| batch.unwrap()).collect()

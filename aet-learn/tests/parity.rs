@@ -2,6 +2,8 @@
 //! numbers come from `parity/make_parity.py`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,8 +20,9 @@ use aet_learn::state::{
     HostTensor, NamedTensors, host_values, named_tensors, read_safetensors, with_named_tensors,
     with_stable_ids,
 };
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use support::gradients_by_name;
 
 /// What the fixture holds, by the names of its script.
 fn fixture() -> NamedTensors {
@@ -114,39 +117,11 @@ fn assert_close(name: &str, found: &[f32], expected: &HostTensor, tolerance: f32
 }
 
 /// Gradients by the script's names.
-struct ByName<'a> {
-    path: Vec<String>,
-    gradients: &'a Gradients,
-    affine: bool,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for ByName<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            let name = script_name(&self.path.join("."), self.affine);
-            self.found.insert(name, host_values(gradient));
-        }
-    }
-}
-
 fn gradients(model: &Model, loss: &Tensor<1>, affine: bool) -> BTreeMap<String, Vec<f32>> {
-    let mut visitor = ByName {
-        path: Vec::new(),
-        gradients: &loss.backward(),
-        affine,
-        found: BTreeMap::new(),
-    };
-    model.visit(&mut visitor);
-    visitor.found
+    let by_name = gradients_by_name(model, &loss.backward()).into_iter();
+    by_name
+        .map(|(name, gradient)| (script_name(&name, affine), gradient.values))
+        .collect()
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! Views that are made on the device are those that the loader makes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use aet_data::{EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader, Order, Share};
+use aet_data::{EpochPlan, HostBatch, ImageSet, ItemPipeline, Loader};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
-use aet_learn::config::{Experiment, ExperimentConfig};
-use aet_learn::data::Datasets;
+use aet_learn::config::Experiment;
 use aet_learn::resident::{Resident, divide};
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::host_values;
 use aet_learn::train::{Event, Outcome, train};
+use support::open;
 
 const TOML: &str = r#"
 seed = 5
@@ -41,25 +43,14 @@ checkpoint_every = 3
 "#;
 
 fn experiment(changes: &[&str]) -> Experiment {
-    let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
-    let config = ExperimentConfig::parse(TOML, "test", &changes).unwrap();
-    config.resolve().unwrap()
-}
-
-fn open(experiment: &Experiment) -> Datasets {
-    let (data, seed) = (&experiment.data, experiment.seed);
-    Datasets::open(data, &experiment.augment, seed, &|_, _| ()).unwrap()
+    support::experiment(TOML, changes)
 }
 
 fn batch(images: &Arc<ImageSet>, pipeline: Arc<dyn ItemPipeline>) -> HostBatch {
     let plan = EpochPlan {
-        seed: 1,
         epoch: 3,
-        batch_size: 24,
-        order: Order::Shuffled,
-        drop_last: true,
         first_step: 1,
-        share: Share::WHOLE,
+        ..support::plan(24)
     };
     let mut batches = Loader::epoch(Arc::clone(images), pipeline, plan, 2).unwrap();
     batches.next().unwrap().unwrap()

@@ -2,14 +2,15 @@
 //! weights, bit for bit.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use aet_data::{EpochPlan, Loader, Order, Share};
+use aet_data::Loader;
 use aet_geometry::Family;
 use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig};
-use aet_learn::data::Datasets;
 use aet_learn::model::fresh_model;
 use aet_learn::optim::step;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
@@ -17,6 +18,7 @@ use aet_learn::state::{NamedTensors, named_tensors};
 use aet_learn::step::update;
 use aet_learn::train::{Event, Outcome, train};
 use aet_learn::{ConfigError, Device, LearnError};
+use support::open;
 
 const TOML: &str = r#"
 seed = 5
@@ -51,16 +53,6 @@ fn configure(changes: &[&str]) -> Result<Experiment, ConfigError> {
 
 fn experiment(changes: &[&str]) -> Experiment {
     configure(changes).unwrap()
-}
-
-fn open(experiment: &Experiment) -> Datasets {
-    Datasets::open(
-        &experiment.data,
-        &experiment.augment,
-        experiment.seed,
-        &|_, _| (),
-    )
-    .unwrap()
 }
 
 fn create(path: &Path, experiment: &Experiment) -> RunDirectory {
@@ -266,15 +258,7 @@ fn a_draft_left_by_a_crash_is_neither_read_nor_in_the_way() {
 /// below `enough(first loss)`; and that mean.
 fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) {
     let device = Device::flex().autodiff();
-    let plan = EpochPlan {
-        seed: 1,
-        epoch: 0,
-        batch_size: 16,
-        order: Order::Shuffled,
-        drop_last: true,
-        first_step: 0,
-        share: Share::WHOLE,
-    };
+    let plan = support::plan(16);
     let train = open(experiment).train;
     let pairs = experiment.training_pipeline();
     let batch = Loader::epoch(train, pairs, plan, 0).unwrap().next();
@@ -306,15 +290,7 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
 fn parts_of_a_batch_add_their_gradients_up() {
     let experiment = experiment(&["optimizer.momentum=0"]);
     let device = Device::flex().autodiff();
-    let plan = EpochPlan {
-        seed: 1,
-        epoch: 0,
-        batch_size: 12,
-        order: Order::Shuffled,
-        drop_last: true,
-        first_step: 0,
-        share: Share::WHOLE,
-    };
+    let plan = support::plan(12);
     let train = open(&experiment).train;
     let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0).unwrap();
     let batch = batch.into_iter().next().unwrap().unwrap();

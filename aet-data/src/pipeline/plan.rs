@@ -16,8 +16,8 @@ use crate::random::Purpose;
 /// `source_from_output` in pixels, row by row, [`MATRIX`](Self::MATRIX) numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairPlan {
-    augment: Augment,
-    families: Vec<Family>,
+    pub(super) augment: Augment,
+    pub(super) families: Vec<Family>,
     /// The colour of what is read from outside the image.
     pub fill: [u8; 3],
     /// Applied to all views.
@@ -29,23 +29,6 @@ impl PairPlan {
     pub const SHIFTS: usize = 3;
     /// Numbers of a matrix.
     pub const MATRIX: usize = 9;
-
-    /// A plan of what `augment` and `families` do; none where that is more than shifting and mirroring
-    /// images of the items' own size, and homographies of them.
-    pub(super) fn new(
-        augment: &Augment,
-        families: &[Family],
-        (fill, normalisation): ([u8; 3], &Normalisation),
-    ) -> Option<Self> {
-        let plain = augment.resized_crop.is_none() && augment.jitter.is_none();
-        let moves_alone = |family: &Family| family.is_homography() && !family.changes_values();
-        (plain && families.iter().all(moves_alone)).then(|| Self {
-            augment: augment.clone(),
-            families: families.to_vec(),
-            fill,
-            normalisation: normalisation.clone(),
-        })
-    }
 
     /// How many transformed copies an item has.
     pub fn copies(&self) -> usize {

@@ -14,12 +14,12 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Autodiff, AutodiffBackend, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata,
-    backend_extension,
+    Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension,
 };
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::unit::Unit;
+use crate::device::is_cpu;
 use crate::replica;
 
 /// The operations that a backend needs for chains.
@@ -232,18 +232,16 @@ pub(super) fn applies(images: &Tensor<4>) -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     static SAID: Once = Once::new();
     let on = *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"));
-    let (plain, dtype) = (images.device().without_autodiff(), images.dtype());
+    let (cpu, dtype) = (is_cpu(&images.device()), images.dtype());
     // A chain takes its statistics by itself.
     if replica::is_sharing() {
         return false;
     }
-    let applies =
-        on && matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) && dtype == DType::F32;
+    let applies = on && cpu && dtype == DType::F32;
     // Elsewhere nobody expects them.
-    if !applies && matches!(plain.as_dispatch(), DispatchDevice::Flex(_)) {
+    if cpu && !applies {
         SAID.call_once(|| {
             tracing::warn!(
-                ?plain,
                 ?dtype,
                 "the encoder runs on Burn's operations, not on the fused ones for the CPU"
             );
