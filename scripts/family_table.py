@@ -27,9 +27,6 @@ WITHOUT = {
     "local-shuffle": ['{kind="projective"}', '{kind="convolution"}'],
     "texture": ['{kind="projective"}', '{kind="convolution"}'],
 }
-# The share of the rate for rows that compare images through a homography: a deviation of one of its
-# coefficients moves all of the image far.
-HOMOGRAPHIES = 0.005
 DISTANCES = ["squared", "absolute", "features"]
 
 
@@ -48,18 +45,17 @@ def rows():
         yield f"{family}, loss corners", [kind, "objective.loss=corners"], 0.2
         for distance in DISTANCES:
             changes = [kind, "objective.loss=image", f"objective.distance={distance}"]
-            yield f"{family}, loss image ({distance})", changes, HOMOGRAPHIES
+            yield f"{family}, loss image ({distance})", changes, 1.0
     near = 'transformation={kind="projective",quarter_turns=false}'
     yield "projective without quarter turns", [near], 1.0
     for distance in DISTANCES:
         changes = [near, "objective.loss=image", f"objective.distance={distance}"]
-        yield f"projective without quarter turns, loss image ({distance})", changes, HOMOGRAPHIES
+        yield f"projective without quarter turns, loss image ({distance})", changes, 1.0
     for family, surrogates in WITHOUT.items():
         for surrogate in surrogates:
             name = surrogate.split('"')[1] + (" of 5x5 points" if "points=5" in surrogate else "")
             kind = f'transformation={{kind="{family}",surrogate={surrogate}}}'
-            share = HOMOGRAPHIES if name == "projective" else 1.0
-            yield f"{family}, surrogate {name}", [kind], share
+            yield f"{family}, surrogate {name}", [kind], 1.0
     yield "avt projective", ["objective.kind=avt"], 1.0
     yield "ensemble", ["objective.kind=ensemble"], 1.0
 

@@ -65,6 +65,49 @@ fn the_target_of_the_identity_stands_for_what_changes_nothing() {
     assert_eq!(larger.identity_target([24, 40]), None);
 }
 
+/// Corners of a square image come to lie on corners, in another order for each anchor.
+#[test]
+fn anchors_are_the_identity_and_the_turns_and_flips_of_a_family() {
+    let side = 32.0;
+    let corners = [[0.0, 0.0], [side, 0.0], [side, side], [0.0, side]];
+    let near: Family =
+        serde_json::from_str(r#"{ "kind": "projective", "quarter_turns": false }"#).unwrap();
+    let half: Family =
+        serde_json::from_str(r#"{ "kind": "affine", "rotation_deg": 100 }"#).unwrap();
+    let little: Family =
+        serde_json::from_str(r#"{ "kind": "similarity", "rotation_deg": 30 }"#).unwrap();
+    for family in families().iter().chain([&near, &half, &little]) {
+        let anchors = family.anchors([32, 32]);
+        let identity = family.identity_target([32, 32]);
+        assert_eq!(anchors.first(), identity.as_ref(), "{}", family.name());
+        let expected = match family {
+            Family::Projective(projective) if !projective.quarter_turns => 1,
+            Family::Affine(affine) if affine.rotation_deg < 180.0 => 3,
+            Family::Similarity(similarity) if similarity.rotation_deg < 90.0 => 1,
+            Family::Dihedral(_) => 8,
+            Family::Compose(_) | Family::Affine(_) | Family::Projective(_) => 4,
+            Family::Rotation(_) | Family::Euclidean(_) | Family::Similarity(_) => 4,
+            _ => usize::from(identity.is_some()),
+        };
+        assert_eq!(anchors.len(), expected, "{}", family.name());
+        let mut orders: Vec<Vec<usize>> = Vec::new();
+        for anchor in anchors.iter().filter(|_| family.is_homography()) {
+            let map = family.source_from_output(anchor, 32, 32).unwrap().unwrap();
+            let place = |corner| {
+                let found = map.apply(corner).unwrap();
+                let off = |c: &[f64; 2]| (c[0] - found[0]).hypot(c[1] - found[1]);
+                // The released middle is half a pixel off, so that a turn is a pixel off.
+                corners.iter().position(|c| off(c) < 1.5).unwrap()
+            };
+            orders.push(corners.map(place).to_vec());
+        }
+        let count = orders.len();
+        orders.sort();
+        orders.dedup();
+        assert_eq!(orders.len(), count, "{}", family.name());
+    }
+}
+
 proptest! {
     #[test]
     fn the_target_says_which_transformation_it_was(

@@ -13,7 +13,6 @@ use aet_learn::border::{BorderMode, Outside};
 use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::evaluate::{evaluation_batches, pretext_loss};
 use aet_learn::model::{Model, fresh_model};
-use aet_learn::objective::Objective;
 use aet_learn::optim::step;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::shortcuts::{Condition, examine};
@@ -148,17 +147,15 @@ fn the_true_transformation_gives_its_image_with_a_mirrored_and_a_cropped_border(
         let experiment = experiment(&["objective.loss=image", &border]);
         let model = fresh_model(&experiment, SIZE, &device).unwrap();
         let batch = Batch::from_host(first_batch(&experiment, &waves(8)), &device);
-        let Objective::Aet(aet) = &model.objective else {
-            panic!("the objective is aet");
-        };
-        let judged = aet.judge(batch.target.clone(), &batch.pairs());
+        let judged = model.objective.judge(batch.target.clone(), &batch);
+        let judged = judged.unwrap();
         let ratio = |parts: Vec<(&str, Tensor<1>)>| {
             let named = parts.into_iter().find(|(name, _)| *name == "image_ratio");
             host_values(named.unwrap().1)[0]
         };
         assert!(ratio(judged.parts) < 1e-3, "{border}");
         let still = Tensor::zeros([8, 2], &device);
-        let judged = aet.judge(still, &batch.pairs());
+        let judged = model.objective.judge(still, &batch).unwrap();
         assert!(ratio(judged.parts) > 0.99, "{border}");
     }
 }

@@ -211,16 +211,19 @@ fn every_weight_of_every_objective_gets_a_finite_gradient() {
 }
 
 #[test]
-fn decoders_that_compare_images_begin_near_the_identity_and_stay_within_bounds() {
+fn decoders_that_compare_images_begin_near_an_anchor_and_stay_within_bounds() {
     let device = Device::flex();
     let surrogate = |kind: &str, surrogate: &str| {
         format!("transformation={{kind = \"{kind}\", surrogate = {{kind = \"{surrogate}\"}}}}")
     };
-    // Only homographies begin with a hundredth of the weights, as they move the image far.
-    let (near, spread) = (0.9..1.1, 0.8..1.3);
+    // The anchor that happens to be the likeliest is a turn of which the images know nothing yet, if
+    // there are several.
+    let (near, spread) = (0.9..1.1, 0.7..1.3);
+    let near_alone = "transformation={kind=\"projective\",quarter_turns=false}";
     for (transformation, expected) in [
-        ("transformation.kind=projective".to_owned(), &near),
-        ("transformation.kind=affine".to_owned(), &near),
+        ("transformation.kind=projective".to_owned(), &spread),
+        ("transformation.kind=affine".to_owned(), &spread),
+        (near_alone.to_owned(), &near),
         ("transformation.kind=convolution".to_owned(), &spread),
         (surrogate("elastic", "thin-plate"), &spread),
         (surrogate("local-shuffle", "projective"), &near),
@@ -243,7 +246,7 @@ fn decoders_that_compare_images_begin_near_the_identity_and_stay_within_bounds()
         aet.weight = Param::from_tensor(aet.weight.val() * 1e6);
         let far = host_values(model.objective.predict(&model.encoder, &batch));
         assert!(
-            far.iter().all(|value| value.abs() <= 3.0),
+            far.iter().all(|value| value.abs() <= 4.0),
             "{transformation}"
         );
         let (_, parts) = figures(&model, &batch);
@@ -705,5 +708,25 @@ fn images_that_a_task_cannot_be_set_on_are_refused_where_their_size_is_known() {
         let pixels = vec![7; size[0] * size[1] * 3];
         let set = Arc::new(ImageSet::new(size, pixels, vec![None]).unwrap());
         assert!(evaluation_batches(&experiment, &set, 4).is_err());
+    }
+}
+
+/// One of the turns is near the truth from the start, and the energy finds it.
+#[test]
+fn a_candidate_is_near_every_transformation_that_turns() {
+    let device = Device::flex();
+    for kind in ["projective", "dihedral"] {
+        let change = format!("transformation.kind={kind}");
+        let experiment = config(&["objective.loss=image", &change]);
+        let experiment = experiment.resolve().unwrap();
+        let batch = batch(&experiment, 64, &device);
+        let model = fresh_model(&experiment, [32, 32], &device).unwrap();
+        let (loss, parts) = figures(&model, &batch);
+        // No turn of an image is near the copy of another one.
+        let mut of_others = batch.clone();
+        of_others.views[1] = batch.views[1].clone().roll_dim(1, 0);
+        let (lost, _) = figures(&model, &of_others);
+        println!("{kind}: {loss} {lost} {parts:?}");
+        assert!(loss < 0.9 * lost, "{kind}: {loss} {lost}");
     }
 }

@@ -4,7 +4,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::{about, shift_px};
+use super::motion::{about, shift_px, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -137,6 +137,10 @@ impl TransformationFamily for Affine {
     fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
         let scale = check::unit_of(1.0, self.scale)?;
         Some(vec![1.0, 0.0, 0.0, 0.0, scale, 0.0])
+    }
+
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        turned(self.identity_target(size), self.rotation_deg)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

@@ -123,6 +123,24 @@ impl TransformationFamily for Compose {
         Some(parts?.concat())
     }
 
+    /// Those of the member that has the most, with the identity of the others.
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        let members: Vec<_> = self.families.iter().map(|f| f.anchors(size)).collect();
+        let most = members.iter().map(Vec::len).max().unwrap_or(0);
+        let Some(chosen) = members.iter().position(|anchors| anchors.len() == most) else {
+            return Vec::new();
+        };
+        let whole = |place: usize| -> Option<Vec<f32>> {
+            let at = |(member, anchors): (usize, &Vec<Vec<f32>>)| {
+                let place = if member == chosen { place } else { 0 };
+                anchors.get(place).cloned()
+            };
+            let parts: Option<Vec<Vec<f32>>> = members.iter().enumerate().map(at).collect();
+            Some(parts?.concat())
+        };
+        (0..most).filter_map(whole).collect()
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         if self.families.is_empty() {
             return Err(FamilyError::Range {

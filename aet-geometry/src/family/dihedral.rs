@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::about;
+use super::motion::{about, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -58,6 +58,15 @@ impl TransformationFamily for Dihedral {
 
     fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
         Some(vec![1.0, 0.0, 1.0])
+    }
+
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        let mut all = turned(self.identity_target(size), 180.0);
+        if self.flip {
+            let mirrored = all.clone().into_iter();
+            all.extend(mirrored.map(|target| vec![target[0], target[1], -1.0]));
+        }
+        all
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::{Motion, shift_px};
+use super::motion::{Motion, shift_px, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check};
 use crate::scalar::{Matrix, Scalar};
 
@@ -63,6 +63,10 @@ impl TransformationFamily for Euclidean {
 
     fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
         Some(vec![1.0, 0.0, 0.0, 0.0])
+    }
+
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        turned(self.identity_target(size), self.rotation_deg)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

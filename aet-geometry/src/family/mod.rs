@@ -235,6 +235,13 @@ pub trait TransformationFamily {
         None
     }
 
+    /// Targets, for images of `size` (height, width), so far apart that a search that follows gradients
+    /// of an image does not come from one to the next: the identity first, then what quarter turns and
+    /// flips the family has; none where it leaves the identity out.
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        self.identity_target(size).into_iter().collect()
+    }
+
     /// Checks that the ranges are possible.
     ///
     /// # Errors
@@ -497,6 +504,10 @@ impl TransformationFamily for Family {
 
     fn identity_target(&self, size: [usize; 2]) -> Option<Vec<f32>> {
         of_family!(self, family => family.identity_target(size))
+    }
+
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        of_family!(self, family => family.anchors(size))
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

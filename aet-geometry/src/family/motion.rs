@@ -51,6 +51,30 @@ impl<S: Scalar> Motion<S> {
     }
 }
 
+/// `identity`, a target that begins with the cosine and sine of a rotation, and the same after the
+/// quarter turns that a range of `rotation_deg` either way takes in.
+pub(super) fn turned(identity: Option<Vec<f32>>, rotation_deg: f64) -> Vec<Vec<f32>> {
+    let turns = [
+        ([1.0, 0.0], 0.0),
+        ([0.0, 1.0], 90.0),
+        ([-1.0, 0.0], 180.0),
+        ([0.0, -1.0], 90.0),
+    ];
+    let within = turns
+        .into_iter()
+        .filter(|(_, degrees)| *degrees <= rotation_deg);
+    let identity = identity.into_iter();
+    identity
+        .flat_map(|identity| {
+            within.clone().map(move |(direction, _)| {
+                let mut target = identity.clone();
+                target[..2].copy_from_slice(&direction);
+                target
+            })
+        })
+        .collect()
+}
+
 /// A shift along x and y, each uniform within `translation` of its side: in pixels, and as a share
 /// of the largest, from -1 to 1. A range of one number has nothing to tell: its share is 0, not a
 /// random sign.

@@ -204,6 +204,21 @@ impl TransformationFamily for Projective {
         Some(self.target(&Homography::IDENTITY, height, width))
     }
 
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        let [height, width] = size;
+        let turns = if self.quarter_turns { 1..4 } else { 1..1 };
+        let turned = turns.filter_map(|turns| {
+            let corners = Corners {
+                scale: 1.0,
+                turns,
+                shifts_px: [[0.0; 2]; 4],
+            };
+            corners.source_from_output(height, width)
+        });
+        let maps = std::iter::once(Homography::IDENTITY).chain(turned);
+        maps.map(|map| self.target(&map, height, width)).collect()
+    }
+
     fn validate(&self) -> Result<(), FamilyError> {
         check::scales(NAME, "scale", self.scale)?;
         // Beyond half the smallest side a corner may pass the middle of the image.

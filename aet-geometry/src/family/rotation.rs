@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::Motion;
+use super::motion::{Motion, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -77,6 +77,13 @@ impl TransformationFamily for Rotation {
 
     fn identity_target(&self, _size: [usize; 2]) -> Option<Vec<f32>> {
         Some(vec![1.0, 0.0])
+    }
+
+    fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
+        turned(
+            self.identity_target(size),
+            self.steps.map_or(self.rotation_deg, |_| 180.0),
+        )
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

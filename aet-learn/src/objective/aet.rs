@@ -11,7 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::distance::Distance;
-use super::siamese::{End, layer_near, linear_layer, siamese_features};
+use super::estimate::{Answer, Candidates};
+use super::siamese::{linear_layer, siamese_features};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
@@ -21,15 +22,10 @@ use crate::error::{ConfigError, LearnError};
 use crate::matrix::{corner_error_px, corner_positions_px, normalised_matrix_entries};
 use crate::transform::transform_batch;
 
-/// The farthest a component of a normalised target is answered with, in deviations, where images are
-/// compared: a map that takes every point out of the image, whose copy is one colour, is nearer to
-/// most transformed images than a wrong map, and nothing leads back from it.
-const FARTHEST: f64 = 3.0;
-
-/// The share of its weights that a decoder of homographies begins with where images are compared: one
-/// deviation of a coefficient moves all of the image far. Splines and kernels stay near the identity
-/// without it, and learn less with it (elastic fields on CIFAR-10, 2 epochs, seed 1: conv error 55.9 for 48.9).
-const NEARLY: f64 = 0.01;
+/// The temperature at which candidates compete where images are compared ([`Answer::energy`]), as a
+/// share of the distance of one colour, and the least it is.
+const TEMPERATURE: f64 = 0.2;
+const COLDEST: f64 = 1e-3;
 
 /// How the decoder's answer is held against the transformation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +40,8 @@ pub enum Loss {
     /// Squared differences of where the four corners of the image are read from, in normalised
     /// coordinates.
     Corners,
-    /// The distance between t(x) and the image that the estimate of t makes of x (section 3.4).
+    /// The distance between t(x) and the image that the estimate of t makes of x (section 3.4); where
+    /// the estimate may be one of several ([`Candidates`]), their energy ([`Answer::energy`]).
     Image,
 }
 
@@ -195,11 +192,11 @@ impl Decoder for Aet {
     }
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
-        self.predict(encoder, &batch.pairs())
+        self.answer(encoder, &batch.pairs()).best()
     }
 
     fn judge(&self, answer: Tensor<2>, batch: &Batch) -> Option<ObjectiveOutput> {
-        Some(self.judge(answer, &batch.pairs()))
+        Some(self.judge(&Answer::certain(answer), &batch.pairs()))
     }
 
     fn set_framing(&mut self, framing: Framing) {
@@ -216,16 +213,17 @@ fn one_colour(images: &Tensor<4>) -> Tensor<4> {
 /// The siamese decoder and its loss.
 #[derive(Module, Debug)]
 pub struct Aet {
-    /// `[2 * channels, target length]`.
+    /// `[2 * channels, target length]`; with several candidates, that for each of them and their
+    /// scores.
     pub weight: Param<Tensor<2>>,
-    /// `[target length]`.
+    /// As many numbers as `weight` has columns.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     config: AetConfig,
     #[module(skip)]
     loss: Loss,
     #[module(skip)]
-    end: End,
+    candidates: Candidates,
     /// The family whose parameters are answered with.
     #[module(skip)]
     family: Family,
@@ -240,8 +238,7 @@ pub struct Aet {
 
 impl Aet {
     /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0; with
-    /// `loss = "image"`, one that answers nearly with the identity and cannot go further than 3
-    /// deviations: from an estimate far off, images tell nothing of the way back.
+    /// `loss = "image"`, one with a candidate near each anchor of the family.
     pub fn new(config: &AetConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
         Self::of_member(config, task, (seed, 0), device)
     }
@@ -254,40 +251,37 @@ impl Aet {
         device: &Device,
     ) -> Self {
         let family = task.family.answer();
-        let size = [2 * task.channels, family.target_len()];
         let loss = config.loss_for(task.family);
-        let end = match (End::of_family(family), loss) {
-            (End::Linear, Loss::Image) => End::Tanh(FARTHEST),
-            (end, _) => end,
+        let has_target = task.family.surrogate().is_none();
+        let candidates = match loss {
+            // A surrogate follows motions that are no turns.
+            Loss::Image => Candidates::near(family, task.image_size, !has_target),
+            Loss::Parameters | Loss::Matrix | Loss::Corners => Candidates::one(family),
         };
-        let identity = match loss {
-            Loss::Image => family.identity_target(task.image_size),
-            Loss::Parameters | Loss::Matrix | Loss::Corners => None,
-        };
-        let (weight, bias) = match identity {
-            Some(identity) => {
-                let share = if family.is_homography() { NEARLY } else { 1.0 };
-                layer_near(&identity, (end, share), size, seed, device)
-            }
-            None => linear_layer(size, seed, device),
-        };
+        let size = [2 * task.channels, candidates.outputs()];
+        let (weight, bias) = linear_layer(size, seed, device);
         Self {
             weight,
             bias,
             config: config.clone(),
             loss,
-            end,
+            candidates,
             family: family.clone(),
-            has_target: task.family.surrogate().is_none(),
+            has_target,
             image_size: task.image_size,
             framing: task.framing,
         }
     }
 
-    /// The predicted normalised target, `[batch, target length]`. In training each view is
-    /// normalised with its own batch statistics, as released.
-    pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
+    /// What is said of a batch. In training each view is normalised with its own batch statistics, as
+    /// released.
+    fn answer(&self, encoder: &Encoder, batch: &PairBatch) -> Answer {
         self.decode(siamese_features(encoder, &self.framing.seen_pair(batch)))
+    }
+
+    /// The predicted normalised target, the most likely one, `[batch, target length]`.
+    pub fn predict(&self, encoder: &Encoder, batch: &PairBatch) -> Tensor<2> {
+        self.answer(encoder, batch).best()
     }
 
     /// How it treats borders.
@@ -303,25 +297,26 @@ impl Aet {
         }
     }
 
-    /// Features of both views `[batch, 2 * channels]` to the normalised target.
-    pub fn decode(&self, features: Tensor<2>) -> Tensor<2> {
-        let output = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
-        self.end.of(output)
+    /// Features of both views, `[batch, 2 * channels]`, to what is said of them.
+    pub(super) fn decode(&self, features: Tensor<2>) -> Answer {
+        let outputs = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
+        self.candidates.answer(outputs)
     }
 
     /// The loss of a batch; see [`judge`](Self::judge).
     pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
-        self.judge(self.predict(encoder, batch), batch)
+        self.judge(&self.answer(encoder, batch), batch)
     }
 
-    /// The loss of a prediction, `[batch, target length]`, and beside it:
+    /// The loss of an answer, and beside it, of its most likely target:
     /// - `mse`, the mean squared error of the normalised target, where transformations have one;
     /// - `corner_px`, how far the corners are off on average, where they move by a homography;
     /// - with `loss = "matrix"`, `matrix_mse`, the mean squared error of the matrix entries;
-    /// - with `loss = "image"`, `image_ratio`: the distance over that of the identity, which is below 1
+    /// - with `loss = "image"`, `image_ratio`: its distance over that of the identity, which is below 1
     ///   where the estimate tells anything of the transformation; and `colour_ratio`, that of a copy in
     ///   one colour, the mean of the original, which is what an estimate that gives up comes to.
-    pub fn judge(&self, prediction: Tensor<2>, batch: &PairBatch) -> ObjectiveOutput {
+    pub(super) fn judge(&self, answer: &Answer, batch: &PairBatch) -> ObjectiveOutput {
+        let prediction = answer.best();
         let mut parts = Vec::new();
         if self.has_target {
             let squares = (prediction.clone() - batch.target.clone()).square();
@@ -355,23 +350,27 @@ impl Aet {
                 let compared = |images| distance.compared(self.framing.seen(images));
                 let truth = compared(batch.transformed.clone());
                 let from_truth = |images| distance.between(compared(images), truth.clone());
-                let found = from_truth(self.estimate(batch, prediction));
-                let identity = from_truth(batch.original.clone());
-                let flat = from_truth(one_colour(&batch.original));
-                let over = |distance: Tensor<1>| distance.detach() / identity.clone().detach();
-                parts.push(("image_ratio", over(found.clone())));
-                parts.push(("colour_ratio", over(flat)));
-                found
+                let identity = from_truth(batch.original.clone()).mean().detach();
+                let flat = from_truth(one_colour(&batch.original)).detach();
+                let distances = distance.between(
+                    compared(self.estimates(batch, answer)),
+                    truth.clone().repeat_dim(0, answer.candidates()),
+                );
+                let best = answer.of_best(distances.clone());
+                parts.push(("image_ratio", best.detach() / identity.clone()));
+                parts.push(("colour_ratio", flat.clone().mean() / identity));
+                answer.energy(distances, (flat * TEMPERATURE).clamp_min(COLDEST))
             }
         };
         ObjectiveOutput { loss, parts }
     }
 
-    /// What the transformation of normalised target `prediction` makes of the originals, `[batch, 3,
-    /// height, width]`.
-    fn estimate(&self, batch: &PairBatch, prediction: Tensor<2>) -> Tensor<4> {
+    /// What the candidates of an answer make of the originals, all of the first, then all of the next,
+    /// `[candidates * batch, 3, height, width]`.
+    fn estimates(&self, batch: &PairBatch, answer: &Answer) -> Tensor<4> {
         let images = batch.original.clone();
-        transform_batch(&self.family, images, prediction, self.framing.outside)
+        let images = images.repeat_dim(0, answer.candidates());
+        transform_batch(&self.family, images, answer.all(), self.framing.outside)
     }
 
     /// How far each corner is off along x and y, in pixels, `[batch, 8]`.

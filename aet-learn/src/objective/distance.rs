@@ -40,12 +40,17 @@ impl Distance {
         }
     }
 
-    /// The distance between what is [`compared`](Self::compared) of two batches, as one number.
+    /// The distance between what is [`compared`](Self::compared) of two batches, for each of their
+    /// images, `[batch]`.
     pub fn between(self, one: Tensor<4>, other: Tensor<4>) -> Tensor<1> {
-        match self {
-            Self::Squared | Self::Features => (one - other).square().mean(),
-            Self::Absolute => (one - other).abs().mean(),
-        }
+        let difference = one - other;
+        let distances = match self {
+            Self::Squared | Self::Features => difference.square(),
+            Self::Absolute => difference.abs(),
+        };
+        let [batch, channels, height, width] = distances.dims();
+        let distances: Tensor<2> = distances.reshape([batch, channels * height * width]);
+        distances.mean_dim(1).reshape([batch])
     }
 }
 

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::aet::{Aet, AetConfig};
+use super::estimate::Answer;
 use super::siamese::global_average;
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
@@ -164,8 +165,8 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// Each member's answer, `[batch, target length]`, with the pair that it is about.
-    fn answers(&self, encoder: &Encoder, batch: &Batch) -> Vec<(Tensor<2>, PairBatch)> {
+    /// Each member's answer, with the pair that it is about.
+    fn answers(&self, encoder: &Encoder, batch: &Batch) -> Vec<(Answer, PairBatch)> {
         let views = batch.views.len();
         let all = Tensor::cat(batch.views.clone(), 0);
         let all = match self.members.first() {
@@ -206,7 +207,7 @@ impl Decoder for Ensemble {
         let mut components = 0;
         let mut parts = Vec::new();
         for (place, (answer, pair)) in self.answers(encoder, batch).into_iter().enumerate() {
-            let judged = self.members[place].judge(answer, &pair);
+            let judged = self.members[place].judge(&answer, &pair);
             loss = loss + judged.loss * self.weights[place];
             let length = self.members[place].target_len();
             for (name, value) in judged.parts {
@@ -223,7 +224,7 @@ impl Decoder for Ensemble {
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         let answers = self.answers(encoder, batch).into_iter();
-        Tensor::cat(answers.map(|(answer, _)| answer).collect(), 1)
+        Tensor::cat(answers.map(|(answer, _)| answer.best()).collect(), 1)
     }
 
     fn set_framing(&mut self, framing: Framing) {

@@ -7,6 +7,7 @@ mod aet;
 mod avt;
 mod distance;
 mod ensemble;
+mod estimate;
 mod generated;
 mod lgan;
 mod rotnet;

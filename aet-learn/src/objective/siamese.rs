@@ -11,42 +11,17 @@ use crate::batch::PairBatch;
 /// Weight `[inputs, outputs]` from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias `[outputs]` of 0, of
 /// the decoder at a place among those of a seed.
 pub(super) fn linear_layer(
-    size: [usize; 2],
-    place: (u64, u64),
-    device: &Device,
-) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
-    layer(size, 1.0, vec![0.0; size[1]], place, device)
-}
-
-/// As [`linear_layer`], of a decoder that ends in `end` and answers with `answer` to features of 0: a
-/// bias that gives it, and this share of the weights.
-pub(super) fn layer_near(
-    answer: &[f32],
-    (end, share): (End, f64),
-    size: [usize; 2],
-    place: (u64, u64),
-    device: &Device,
-) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
-    let bias = answer
-        .iter()
-        .map(|value| end.output_of(f64::from(*value)) as f32);
-    layer(size, share, bias.collect(), place, device)
-}
-
-fn layer(
     [inputs, outputs]: [usize; 2],
-    share: f64,
-    bias: Vec<f32>,
     (seed, place): (u64, u64),
     device: &Device,
 ) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
     let mut rng = random::generator(seed, place, 1, Purpose::Init);
-    let bound = share / (inputs as f64).sqrt();
+    let bound = 1.0 / (inputs as f64).sqrt();
     let weight: Vec<f32> = (0..inputs * outputs)
         .map(|_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32)
         .collect();
     let weight = TensorData::new(weight, [inputs, outputs]);
-    let bias = TensorData::new(bias, [outputs]);
+    let bias = TensorData::new(vec![0.0_f32; outputs], [outputs]);
     (
         Param::from_tensor(Tensor::from_data(weight, device)),
         Param::from_tensor(Tensor::from_data(bias, device)),
@@ -76,14 +51,6 @@ impl End {
             Self::Linear => output,
             Self::Tanh(1.0) => output.tanh(),
             Self::Tanh(bound) => (output / bound).tanh() * bound,
-        }
-    }
-
-    /// The output that ends in `answer`, or near it where there is no gradient.
-    fn output_of(self, answer: f64) -> f64 {
-        match self {
-            Self::Linear => answer,
-            Self::Tanh(bound) => bound * (answer / bound).clamp(-0.95, 0.95).atanh(),
         }
     }
 }
