@@ -116,7 +116,7 @@ impl Answers {
                 self.log_variances.extend(host_values(log_variance));
             }
             None => {
-                let answer = model.objective.predict(&model.encoder, &batch);
+                let answer = model.objective.expect(&model.encoder, &batch);
                 self.means.extend(host_values(answer));
             }
         }

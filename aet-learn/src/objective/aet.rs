@@ -195,6 +195,10 @@ impl Decoder for Aet {
         self.answer(encoder, &batch.pairs()).best()
     }
 
+    fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.answer(encoder, &batch.pairs()).mean()
+    }
+
     fn judge(&self, answer: Tensor<2>, batch: &Batch) -> Option<ObjectiveOutput> {
         Some(self.judge(&Answer::certain(answer), &batch.pairs()))
     }

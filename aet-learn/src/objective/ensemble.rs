@@ -227,6 +227,11 @@ impl Decoder for Ensemble {
         Tensor::cat(answers.map(|(answer, _)| answer.best()).collect(), 1)
     }
 
+    fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        let answers = self.answers(encoder, batch).into_iter();
+        Tensor::cat(answers.map(|(answer, _)| answer.mean()).collect(), 1)
+    }
+
     fn set_framing(&mut self, framing: Framing) {
         for member in &mut self.members {
             member.set_framing(framing);

@@ -208,6 +208,11 @@ trait Decoder {
     /// What the decoder answers.
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2>;
 
+    /// What it answers on average, where it answers with one of several things, each with a chance.
+    fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.predict(encoder, batch)
+    }
+
     /// Treats borders in another way from here on; nothing where there are none.
     fn set_framing(&mut self, _framing: Framing) {}
 }
@@ -495,5 +500,11 @@ impl Objective {
     /// each turn of each view, `[4 * batch, 4]` (`rotnet`).
     pub fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         self.decoder().predict(encoder, batch)
+    }
+
+    /// The same on average over what it may be, where the decoder answers with one of several things,
+    /// each with a chance: nearest to the targets by squares, but nothing that was ever done.
+    pub fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
+        self.decoder().expect(encoder, batch)
     }
 }
