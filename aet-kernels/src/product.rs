@@ -15,8 +15,6 @@ use crate::simd::{lanes, load, prefetch, run, store};
 
 /// Vectors in a full panel.
 pub(crate) const PANEL: usize = 2;
-/// Values in a cache line.
-const LINE: usize = 16;
 
 /// Rows of a left operand. Value `(s, l)` of row `r` is `data[offsets[r] + s * stride + l]`, with
 /// `s` below `segments` and `l` below `segment`; a row of a plain matrix is one segment.
@@ -167,17 +165,9 @@ impl Multiply<'_> {
     ) {
         let rows = self.a.offsets.len();
         let mut first = 0;
-        // The panel behind this one, of the same product or of the next, comes while this one is used.
-        let size = self.b.depth * V * S::F32_LANES;
-        let share = (size * R).div_ceil(rows).next_multiple_of(LINE);
-        let mut next = size;
         // SAFETY: by the caller's promise.
         unsafe {
             while first + R <= rows {
-                for line in (next..next + share).step_by(LINE) {
-                    prefetch(panel.as_ptr().wrapping_add(line));
-                }
-                next += share;
                 self.tile::<S, R, V>(simd, panel, first, column);
                 first += R;
             }
@@ -341,9 +331,7 @@ impl MultiplyTransposed<'_> {
             let out = self.out.as_mut_ptr().add(row * b.segment + column);
             if !fresh {
                 for d in 0..kept {
-                    for line in (0..V * S::F32_LANES).step_by(LINE) {
-                        prefetch(out.wrapping_add(d * b.segment + line));
-                    }
+                    prefetch(&*out.add(d * b.segment));
                 }
             }
             let left = a.data.as_ptr().add(from);

@@ -70,17 +70,17 @@ pub(crate) fn bits<S: Simd>(_: S, mask: S::m32s) -> u32 {
     }
 }
 
-/// Asks for the cache line of `place`, which will be needed soon; it may lie behind its data.
+/// Asks for the cache line of `value`, which will be needed soon.
 #[inline(always)]
-pub(crate) fn prefetch(place: *const f32) {
+pub(crate) fn prefetch(value: &f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and a prefetch changes nothing that a program can see.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+        _mm_prefetch::<_MM_HINT_T0>((&raw const *value).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    let _ = value;
 }
 
 /// Reads a vector.
