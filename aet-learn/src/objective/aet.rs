@@ -41,7 +41,8 @@ pub enum Loss {
     /// coordinates.
     Corners,
     /// The distance between t(x) and the image that the estimate of t makes of x (section 3.4); where
-    /// the estimate may be one of several ([`Candidates`]), their energy ([`Answer::energy`]).
+    /// the estimate may be one of several candidates, the negative logarithm of their mixture's
+    /// likelihood.
     Image,
 }
 
@@ -307,18 +308,18 @@ impl Aet {
         self.candidates.answer(outputs)
     }
 
-    /// The loss of a batch; see [`judge`](Self::judge).
-    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
-        self.judge(&self.answer(encoder, batch), batch)
-    }
-
-    /// The loss of an answer, and beside it, of its most likely target:
+    /// The loss of a batch, and beside it, of its most likely target:
     /// - `mse`, the mean squared error of the normalised target, where transformations have one;
     /// - `corner_px`, how far the corners are off on average, where they move by a homography;
     /// - with `loss = "matrix"`, `matrix_mse`, the mean squared error of the matrix entries;
     /// - with `loss = "image"`, `image_ratio`: its distance over that of the identity, which is below 1
     ///   where the estimate tells anything of the transformation; and `colour_ratio`, that of a copy in
     ///   one colour, the mean of the original, which is what an estimate that gives up comes to.
+    pub fn loss(&self, encoder: &Encoder, batch: &PairBatch) -> ObjectiveOutput {
+        self.judge(&self.answer(encoder, batch), batch)
+    }
+
+    /// The loss of an answer, and the parts that [`loss`](Self::loss) names.
     pub(super) fn judge(&self, answer: &Answer, batch: &PairBatch) -> ObjectiveOutput {
         let prediction = answer.best();
         let mut parts = Vec::new();
