@@ -125,20 +125,24 @@ impl TransformationFamily for Compose {
 
     /// Those of the member that has the most, with the identity of the others.
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
-        let members: Vec<_> = self.families.iter().map(|f| f.anchors(size)).collect();
-        let most = members.iter().map(Vec::len).max().unwrap_or(0);
-        let Some(chosen) = members.iter().position(|anchors| anchors.len() == most) else {
+        let Some(identity) = self.identity_target(size) else {
             return Vec::new();
         };
-        let whole = |place: usize| -> Option<Vec<f32>> {
-            let at = |(member, anchors): (usize, &Vec<Vec<f32>>)| {
-                let place = if member == chosen { place } else { 0 };
-                anchors.get(place).cloned()
-            };
-            let parts: Option<Vec<Vec<f32>>> = members.iter().enumerate().map(at).collect();
-            Some(parts?.concat())
-        };
-        (0..most).filter_map(whole).collect()
+        let (mut place, mut most) = (0, (0, Vec::new()));
+        for family in &self.families {
+            let anchors = family.anchors(size);
+            if anchors.len() > most.1.len() {
+                most = (place, anchors);
+            }
+            place += family.target_len();
+        }
+        let (start, anchors) = most;
+        let whole = anchors.into_iter().map(|anchor| {
+            let mut target = identity.clone();
+            target[start..start + anchor.len()].copy_from_slice(&anchor);
+            target
+        });
+        whole.collect()
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

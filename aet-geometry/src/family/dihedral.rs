@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::{about, turned};
+use super::motion::{QUARTER_TURNS, about, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -39,7 +39,7 @@ impl TransformationFamily for Dihedral {
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
         let drawn = draw::index(rng, 8) as usize;
-        let [cos, sin] = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]][drawn % 4];
+        let [cos, sin] = QUARTER_TURNS[drawn % 4];
         let target = [cos, sin, if drawn >= 4 && self.flip { -1.0 } else { 1.0 }];
         Sampled::warp(self.matrix(&target, [height, width]), &target)
     }

@@ -51,28 +51,23 @@ impl<S: Scalar> Motion<S> {
     }
 }
 
+/// Cosine and sine of 0 to 3 quarter turns, exactly.
+pub(super) const QUARTER_TURNS: [[f64; 2]; 4] = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]];
+
 /// `identity`, a target that begins with the cosine and sine of a rotation, and the same after the
-/// quarter turns that a range of `rotation_deg` either way takes in.
+/// quarter turns that a range of `rotation_deg` either way takes in; none without it.
 pub(super) fn turned(identity: Option<Vec<f32>>, rotation_deg: f64) -> Vec<Vec<f32>> {
-    let turns = [
-        ([1.0, 0.0], 0.0),
-        ([0.0, 1.0], 90.0),
-        ([-1.0, 0.0], 180.0),
-        ([0.0, -1.0], 90.0),
-    ];
-    let within = turns
-        .into_iter()
-        .filter(|(_, degrees)| *degrees <= rotation_deg);
-    let identity = identity.into_iter();
-    identity
-        .flat_map(|identity| {
-            within.clone().map(move |(direction, _)| {
-                let mut target = identity.clone();
-                target[..2].copy_from_slice(&direction);
-                target
-            })
-        })
-        .collect()
+    let Some(identity) = identity else {
+        return Vec::new();
+    };
+    let turns = QUARTER_TURNS.iter().zip([0.0, 90.0, 180.0, 90.0]);
+    let within = turns.filter(|(_, degrees)| *degrees <= rotation_deg);
+    let after = within.map(|(direction, _)| {
+        let mut target = identity.clone();
+        target[..2].copy_from_slice(&direction.map(|value| value as f32));
+        target
+    });
+    after.collect()
 }
 
 /// A shift along x and y, each uniform within `translation` of its side: in pixels, and as a share

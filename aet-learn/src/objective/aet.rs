@@ -193,7 +193,7 @@ impl Decoder for Aet {
     }
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
-        self.answer(encoder, &batch.pairs()).best()
+        self.predict(encoder, &batch.pairs())
     }
 
     fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
@@ -258,9 +258,14 @@ impl Aet {
         let family = task.family.answer();
         let loss = config.loss_for(task.family);
         let has_target = task.family.surrogate().is_none();
+        let size = task.image_size;
         let candidates = match loss {
+            Loss::Image if has_target => Candidates::near(family, family.anchors(size)),
             // A surrogate follows motions that are no turns.
-            Loss::Image => Candidates::near(family, task.image_size, !has_target),
+            Loss::Image => {
+                let identity = family.identity_target(size).into_iter();
+                Candidates::near(family, identity.collect())
+            }
             Loss::Parameters | Loss::Matrix | Loss::Corners => Candidates::one(family),
         };
         let size = [2 * task.channels, candidates.outputs()];

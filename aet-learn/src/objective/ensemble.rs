@@ -197,6 +197,11 @@ impl Ensemble {
     }
 }
 
+/// What `of` each member's answer, side by side.
+fn side_by_side(answers: Vec<(Answer, PairBatch)>, of: fn(&Answer) -> Tensor<2>) -> Tensor<2> {
+    Tensor::cat(answers.iter().map(|(answer, _)| of(answer)).collect(), 1)
+}
+
 impl Decoder for Ensemble {
     /// The weighted sum of the members' losses; beside it `mse`, the mean squared error over the
     /// components of all targets, and that of each member.
@@ -223,13 +228,11 @@ impl Decoder for Ensemble {
     }
 
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
-        let answers = self.answers(encoder, batch).into_iter();
-        Tensor::cat(answers.map(|(answer, _)| answer.best()).collect(), 1)
+        side_by_side(self.answers(encoder, batch), Answer::best)
     }
 
     fn expect(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
-        let answers = self.answers(encoder, batch).into_iter();
-        Tensor::cat(answers.map(|(answer, _)| answer.mean()).collect(), 1)
+        side_by_side(self.answers(encoder, batch), Answer::mean)
     }
 
     fn set_framing(&mut self, framing: Framing) {

@@ -22,8 +22,8 @@ const NEAR: f64 = 1.0;
 /// What the decoder's outputs count for homographies, alone and among several, where the likelihood is
 /// steeper: one deviation of a coefficient moves all of the image far. On 4,577 CIFAR-10 images, 360
 /// steps at 0.1, a lone candidate comes to 0.58, 0.60 and 0.78 of the identity's distance with 0.1,
-/// 0.03 and 0.02; among several, with 0.03 and 0.01 to 0.63 and 0.69, its corners off by 24 and 20 px.
-/// Splines and kernels learn less with it.
+/// 0.03 and 0.02; among several, with 0.03, 0.02 and 0.01 to 0.63, 0.68 and 0.69, its corners off by 24,
+/// 20 and 20 px. Splines and kernels learn less with it.
 const SLOPES: [f64; 2] = [0.1, 0.02];
 
 /// How outputs of a linear layer become an [`Answer`].
@@ -49,23 +49,17 @@ impl Candidates {
         }
     }
 
-    /// A candidate near each anchor of the family for images of `size` (height, width), or near the
-    /// first alone.
-    pub(super) fn near(family: &Family, size: [usize; 2], first_alone: bool) -> Self {
-        let mut anchors = family.anchors(size);
-        if first_alone {
-            anchors.truncate(1);
-        }
-        let end = match (End::of_family(family), anchors.len()) {
-            (End::Linear, 0 | 1) => End::Tanh(FARTHEST),
-            (End::Linear, _) => End::Tanh(NEAR),
-            (end, _) => end,
+    /// A candidate near each of `anchors`, targets of the family.
+    pub(super) fn near(family: &Family, anchors: Vec<Vec<f32>>) -> Self {
+        let (bound, slope) = match anchors.len() {
+            0 | 1 => (FARTHEST, SLOPES[0]),
+            _ => (NEAR, SLOPES[1]),
         };
-        let slope = match (family.is_homography(), anchors.len()) {
-            (true, 0 | 1) => SLOPES[0],
-            (true, _) => SLOPES[1],
-            (false, _) => 1.0,
+        let end = match End::of_family(family) {
+            End::Linear => End::Tanh(bound),
+            end => end,
         };
+        let slope = if family.is_homography() { slope } else { 1.0 };
         Self {
             anchors,
             end,
@@ -144,10 +138,10 @@ impl Answer {
     /// The target that is most likely, `[batch, target length]`.
     pub(super) fn best(&self) -> Tensor<2> {
         let [batch, _, length] = self.targets.dims();
-        let Some(chances) = &self.log_chances else {
+        let Some(log_chances) = &self.log_chances else {
             return self.targets.clone().reshape([batch, length]);
         };
-        let place = chances.clone().argmax(1).reshape([batch, 1, 1]);
+        let place = log_chances.clone().argmax(1).reshape([batch, 1, 1]);
         let place = place.expand([batch, 1, length]);
         self.targets
             .clone()
@@ -169,14 +163,20 @@ impl Answer {
     /// The mean over the batch of what values of all candidates, `[candidates * batch]` in the order of
     /// [`all`](Self::all), are for the most likely ones.
     pub(super) fn of_best(&self, values: Tensor<1>) -> Tensor<1> {
-        let [batch, candidates, _] = self.targets.dims();
         match &self.log_chances {
             None => values.mean(),
-            Some(chances) => {
-                let values = values.reshape([candidates, batch]).transpose();
-                values.gather(1, chances.clone().argmax(1)).mean()
+            Some(log_chances) => {
+                let best = log_chances.clone().argmax(1);
+                self.by_image(values).gather(1, best).mean()
             }
         }
+    }
+
+    /// Values of all candidates, `[candidates * batch]` in the order of [`all`](Self::all), as `[batch,
+    /// candidates]`.
+    fn by_image(&self, values: Tensor<1>) -> Tensor<2> {
+        let [batch, candidates, _] = self.targets.dims();
+        values.reshape([candidates, batch]).transpose()
     }
 
     /// Distances of all candidates, `[candidates * batch]` in the order of [`all`](Self::all), as one
@@ -186,13 +186,11 @@ impl Answer {
     /// the expected distance where T is high; where it is low, candidates learn from what they are
     /// right for alone, and chances which one that is.
     pub(super) fn energy(&self, distances: Tensor<1>, temperatures: Tensor<1>) -> Tensor<1> {
-        let [batch, candidates, _] = self.targets.dims();
         let Some(log_chances) = &self.log_chances else {
             return distances.mean();
         };
-        let by_image: Tensor<2> = distances.reshape([candidates, batch]).transpose();
-        let temperatures: Tensor<2> = temperatures.reshape([batch, 1]);
-        let exponents = log_chances.clone() - by_image / temperatures;
+        let colder = self.by_image(distances) / temperatures.unsqueeze_dim(1);
+        let exponents = log_chances.clone() - colder;
         let largest = exponents.clone().detach().max_dim(1);
         let sums = (exponents - largest.clone()).exp().sum_dim(1).log() + largest;
         -sums.mean()
@@ -222,7 +220,7 @@ mod tests {
             ("scaling", 1),
         ] {
             let family = Family::default_of(kind).unwrap();
-            let candidates = Candidates::near(&family, SIZE, false);
+            let candidates = Candidates::near(&family, family.anchors(SIZE));
             assert_eq!(candidates.count(), count, "{kind}");
             let anchors = family.anchors(SIZE).concat();
             let answer = |value: f32| {
@@ -240,8 +238,13 @@ mod tests {
             }
         }
         let family = Family::default_of("projective").unwrap();
-        assert_eq!(Candidates::near(&family, SIZE, true).outputs(), 8);
-        assert_eq!(Candidates::near(&family, SIZE, false).outputs(), 4 * 8 + 4);
+        let mut anchors = family.anchors(SIZE);
+        assert_eq!(
+            Candidates::near(&family, anchors.clone()).outputs(),
+            4 * 8 + 4
+        );
+        anchors.truncate(1);
+        assert_eq!(Candidates::near(&family, anchors).outputs(), 8);
         assert_eq!(Candidates::one(&family).outputs(), 8);
     }
 
