@@ -13,6 +13,7 @@ use burn::tensor::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::LearnError;
+use crate::precision::LossScale;
 use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
 
 /// Where a run stands.
@@ -30,6 +31,9 @@ pub struct Progress {
     pub loss_sum: f64,
     /// Seconds spent training so far.
     pub seconds: f64,
+    /// Where loss scaling stands; none where there is none.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
 }
 
 /// Writes a number as text, because reading one from JSON may miss its last digit.
@@ -195,6 +199,7 @@ fn flush_folder(folder: &Path) -> Result<(), LearnError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::precision::Precision;
 
     #[test]
     fn a_sum_of_losses_is_read_as_it_was_written() {
@@ -202,6 +207,7 @@ mod tests {
         for _ in 0..2000 {
             sum = f64::from_bits(sum.to_bits() + 0x1234_5678_9abc);
             let written = Progress {
+                loss_scale: Precision::Float16.loss_scale(),
                 loss_sum: sum,
                 ..Progress::default()
             };

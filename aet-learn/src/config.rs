@@ -13,6 +13,7 @@ use crate::border::BorderMode;
 use crate::error::ConfigError;
 use crate::objective::ObjectiveConfig;
 use crate::optim::OptimizerConfig;
+use crate::precision::Precision;
 use crate::probe::ProbeConfig;
 use crate::schedule::ScheduleConfig;
 
@@ -188,6 +189,9 @@ pub struct TrainingConfig {
     /// Whether batch normalisation takes its statistics over the parts of all devices (synchronised
     /// batch normalisation) or over each device's own. The running statistics are those of the first.
     pub sync_batch_norm: bool,
+    /// What the encoder's convolutions are done in: `float32`, `bfloat16` or `float16` (mixed
+    /// precision), where the device can. Weights, batch normalisation and loss are float32.
+    pub precision: Precision,
     /// Where views are made of images.
     pub views: ViewsMade,
     /// Threads that make batches; 0 makes them in the training thread.
@@ -207,6 +211,7 @@ impl Default for TrainingConfig {
             batch_size: 512,
             gradient_accumulation: 1,
             sync_batch_norm: false,
+            precision: Precision::default(),
             views: ViewsMade::default(),
             workers: 2,
             log_every: 20,

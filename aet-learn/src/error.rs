@@ -29,6 +29,14 @@ pub enum ConfigError {
         /// The names that are known.
         known: String,
     },
+    /// A precision that a device cannot calculate in.
+    #[error("training.precision = \"{precision}\" cannot be had on this device, which has {there}")]
+    Precision {
+        /// The one that was asked for.
+        precision: &'static str,
+        /// Those that are there.
+        there: String,
+    },
     /// TOML that cannot be read, an unknown key, or a value of the wrong type.
     #[error("{origin}: {message}")]
     Toml {

@@ -23,6 +23,7 @@ pub mod model;
 pub mod objective;
 pub mod optim;
 pub mod pooling;
+pub mod precision;
 pub mod probe;
 pub mod protocol;
 pub mod rate;

@@ -28,7 +28,8 @@ pub fn fresh_model(
     image_size: [usize; 2],
     device: &Device,
 ) -> Result<Model, LearnError> {
-    let encoder = experiment.backbone.init(experiment.seed, device);
+    let mut encoder = experiment.backbone.init(experiment.seed, device);
+    encoder.precision = experiment.training.precision;
     let task = Task {
         family: &experiment.transformation,
         image_size,

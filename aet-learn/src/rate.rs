@@ -1,9 +1,11 @@
-//! How many multiply-adds a second a device reaches in what it is best at, a large product of matrices of
-//! f32: what the floor of a step is worked out from.
+//! How many multiply-adds a second a device reaches in what it is best at, a large product of matrices:
+//! what the floor of a step is worked out from.
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+
+use crate::precision::Precision;
 
 /// Seconds that a product has to take to be measured.
 const ENOUGH: f64 = 0.02;
@@ -12,12 +14,15 @@ const MOST: usize = 8192;
 /// Products that are measured; the fastest counts.
 const TRIES: usize = 5;
 
-/// Multiply-adds a second of `device`, measured now, when nothing else runs on it; none where it fails.
-pub fn multiply_adds_per_second(device: &Device) -> Option<f64> {
+/// Multiply-adds a second of `device` in this precision, measured now, when nothing else runs on it; none
+/// where it fails.
+pub fn multiply_adds_per_second(device: &Device, precision: Precision) -> Option<f64> {
     let device = device.clone().without_autodiff();
+    let dtype = precision.reduced().unwrap_or(FloatDType::F32);
     let mut side = 256;
     loop {
         let matrix = Tensor::<2>::random([side, side], Distribution::Uniform(-1.0, 1.0), &device);
+        let matrix = matrix.cast(dtype);
         let seconds = || {
             device.sync().ok()?;
             let start = Instant::now();
@@ -49,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_rate_of_a_processor_is_one_that_processors_have() {
-        let rate = multiply_adds_per_second(&Device::flex()).unwrap();
+        let rate = multiply_adds_per_second(&Device::flex(), Precision::Float32).unwrap();
         assert!((1e8..1e15).contains(&rate), "{rate}");
     }
 }

@@ -12,12 +12,14 @@ use burn::tensor::{Device, Tensor};
 use crate::batch::Batch;
 use crate::model::Model;
 use crate::objective::{ObjectiveOutput, Player};
+use crate::precision::LossScale;
 use crate::replica;
 
 /// Updates `model` at learning rate `rate` from the parts of a batch, which are as long as each other:
 /// for each turn one part a device, the model's own first. Where `sharing`, batch normalisation takes
-/// its statistics over the parts of a turn, else over each part. Gives the means over the parts of
-/// what each player was told, off the gradient.
+/// its statistics over the parts of a turn, else over each part. With a loss scale, a player whose
+/// gradients are not all finite does not move. Gives the means over the parts of what each player was
+/// told, off the gradient.
 ///
 /// # Panics
 /// When there is no part.
@@ -27,8 +29,11 @@ pub fn update(
     rate: f64,
     turns: &[Vec<Batch>],
     sharing: bool,
+    loss_scale: &mut Option<LossScale>,
 ) -> Vec<ObjectiveOutput> {
     let players = model.objective.players(&model.encoder);
+    let factor = loss_scale.as_ref().map(|scale| scale.factor);
+    let mut all_finite = true;
     let mut outputs = Vec::with_capacity(players.len());
     for (place, player) in players.into_iter().enumerate() {
         let replicas = replicas_of(model, &turns[0]);
@@ -41,14 +46,26 @@ pub fn update(
                     .objective
                     .player_loss(place, &replica.encoder, &parts[number])
             });
-            let count = turns.len() * parts.len();
-            add_gradients(&mut gradients, &found, count, &replicas, &player);
+            let share = factor.unwrap_or(1.0) / (turns.len() * parts.len()) as f64;
+            add_gradients(&mut gradients, &found, share, &replicas, &player);
             of_parts.extend(found.into_iter().map(without_autodiff));
         }
         let home = of_parts[0].loss.device();
-        *model = optimizer.step(rate * player.rate, model.clone(), gradients.grads());
+        let gradients = match loss_scale {
+            Some(scale) => scale.unscaled(gradients.grads(), model),
+            None => Some(gradients.grads()),
+        };
+        match gradients {
+            Some(gradients) => {
+                *model = optimizer.step(rate * player.rate, model.clone(), gradients);
+            }
+            None => all_finite = false,
+        }
         let here = of_parts.into_iter().map(|output| output.moved_to(&home));
         outputs.push(mean(here.collect()));
+    }
+    if let Some(scale) = loss_scale {
+        scale.follow(all_finite);
     }
     outputs
 }
@@ -62,11 +79,11 @@ fn replicas_of(model: &Model, parts: &[Batch]) -> Vec<Model> {
     std::iter::once(model.clone()).chain(others).collect()
 }
 
-/// Adds the gradients of the mean loss over `count` parts, of which `outputs` are told of some.
+/// Adds the gradients of `share` of the losses that `outputs` tell of.
 fn add_gradients(
     sum: &mut GradientsAccumulator<Model>,
     outputs: &[ObjectiveOutput],
-    count: usize,
+    share: f64,
     replicas: &[Model],
     player: &Player,
 ) {
@@ -76,7 +93,7 @@ fn add_gradients(
     let Some(loss) = losses.reduce(|sum, next| sum + next) else {
         return;
     };
-    let mut gradients = share_of(loss, count).backward();
+    let mut gradients = times(loss, share).backward();
     for replica in replicas {
         let its = match &player.parameters {
             None => GradientsParams::from_module(&mut gradients, replica),
@@ -90,11 +107,11 @@ fn add_gradients(
     }
 }
 
-/// `value` divided by `count`; as it is where that changes nothing.
-fn share_of(value: Tensor<1>, count: usize) -> Tensor<1> {
-    match count {
-        1 => value,
-        _ => value / count as f64,
+/// `value` times `factor`; as it is where that changes nothing.
+fn times(value: Tensor<1>, factor: f64) -> Tensor<1> {
+    match factor {
+        1.0 => value,
+        _ => value * factor,
     }
 }
 
@@ -124,7 +141,7 @@ fn without_autodiff(output: ObjectiveOutput) -> ObjectiveOutput {
 
 /// The mean of each figure; the outputs have the same ones.
 fn mean(outputs: Vec<ObjectiveOutput>) -> ObjectiveOutput {
-    let count = outputs.len();
+    let share = 1.0 / outputs.len() as f64;
     let sum = outputs.into_iter().reduce(|sum, next| ObjectiveOutput {
         loss: sum.loss + next.loss,
         parts: (sum.parts.into_iter().zip(next.parts))
@@ -133,9 +150,9 @@ fn mean(outputs: Vec<ObjectiveOutput>) -> ObjectiveOutput {
     });
     let sum = sum.expect("a batch has at least one part");
     ObjectiveOutput {
-        loss: share_of(sum.loss, count),
+        loss: times(sum.loss, share),
         parts: (sum.parts.into_iter())
-            .map(|(name, value)| (name, share_of(value, count)))
+            .map(|(name, value)| (name, times(value, share)))
             .collect(),
     }
 }

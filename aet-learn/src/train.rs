@@ -209,6 +209,9 @@ impl<'a> Training<'a> {
     ) -> Result<Self, LearnError> {
         let experiment = run.experiment();
         experiment.training.check_division(devices.len())?;
+        for device in devices {
+            experiment.training.precision.check(device)?;
+        }
         let devices: Vec<Device> = devices.iter().map(|one| one.clone().autodiff()).collect();
         let steps = steps_per_epoch(datasets.train.len(), experiment.training.batch_size, true);
         if steps == 0 {
@@ -225,7 +228,10 @@ impl<'a> Training<'a> {
         let mut state = TrainState {
             model: fresh_model(experiment, image_size, &devices[0])?,
             optimizer: experiment.optimizer.init(),
-            progress: Progress::default(),
+            progress: Progress {
+                loss_scale: experiment.training.precision.loss_scale(),
+                ..Progress::default()
+            },
         };
         if let Some(newest) = checkpoint::list(&run.checkpoints())?.last() {
             state = checkpoint::load(newest, state)?;
@@ -302,7 +308,14 @@ impl<'a> Training<'a> {
         for part in turns.iter_mut().flatten() {
             part.epochs_done = Some(progress.step as f64 / self.steps_per_epoch as f64);
         }
-        let outputs = update(model, optimizer, rate, &turns, training.sync_batch_norm);
+        let outputs = update(
+            model,
+            optimizer,
+            rate,
+            &turns,
+            training.sync_batch_norm,
+            &mut progress.loss_scale,
+        );
         progress.step += 1;
         progress.step_in_epoch += 1;
         self.window.add(outputs);
@@ -359,12 +372,16 @@ impl<'a> Training<'a> {
         let loss = sum / count.max(1) as f64;
         let pairs = count * self.experiment.training.batch_size;
         let pairs_per_second = pairs as f64 / seconds.max(1e-9);
-        self.run.log(&json!({
+        let mut record = json!({
             "event": "step", "step": progress.step, "epoch": progress.epoch, "loss": loss,
             "rate": rate, "pairs_per_second": pairs_per_second, "seconds": progress.seconds,
             "parts": parts.iter().map(|(name, value)| ((*name).into(), json!(value)))
                 .collect::<Map<String, Value>>(),
-        }))?;
+        });
+        if let Some(scale) = &progress.loss_scale {
+            record["loss_scale"] = json!(scale.factor);
+        }
+        self.run.log(&record)?;
         Ok(watcher(&Event::Step {
             step: progress.step,
             steps_total: self.steps_per_epoch * self.experiment.training.epochs,

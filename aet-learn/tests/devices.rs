@@ -18,6 +18,7 @@ use aet_learn::config::Experiment;
 use aet_learn::device::{DeviceName, part};
 use aet_learn::embed::{ExtractOptions, extract};
 use aet_learn::model::{Model, fresh_model};
+use aet_learn::precision::Precision;
 use aet_learn::resident::{Resident, divide};
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::state::{NamedTensors, host_values, named_tensors, with_named_tensors};
@@ -141,6 +142,32 @@ fn losses_and_gradients_of_every_backbone_are_those_of_the_cpu() {
     );
     let alexnet = "backbone={kind=\"alexnet\",width=0.04}";
     assert_agrees(&[alexnet, "data.image_size=[64,64]"], &device);
+}
+
+#[test]
+fn mixed_precision_is_near_the_cpu_or_refused_in_one_line() {
+    let Some(device) = device() else { return };
+    let cpu = Device::flex();
+    let plain = experiment(&[]);
+    let size = plain.data.image_size.unwrap();
+    let weights = named_tensors(&fresh_model(&plain, size, &cpu).unwrap());
+    let (expected, _) = loss_and_gradients(&plain, &weights, &cpu);
+    for (precision, name) in Precision::ALL {
+        if !precision.is_there(&device) {
+            let refused = precision.check(&device).unwrap_err().to_string();
+            println!("{refused}");
+            assert!(refused.contains(name) && refused.contains("which has float32"));
+            continue;
+        }
+        let experiment = experiment(&[&format!("training.precision=\"{name}\"")]);
+        let (loss, gradients) = loss_and_gradients(&experiment, &weights, &device);
+        let off = (loss - expected).abs() / expected;
+        println!("{name}: loss off by {off:.1e}");
+        assert!(off < 2e-2, "{name}: {loss} for {expected}");
+        // Those of the encoder too, which came through convolutions of 16 bits.
+        let all_finite = gradients.values().flatten().all(|value| value.is_finite());
+        assert!(all_finite && gradients.values().all(|values| largest(values) > 0.0));
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn after(
     let mut optimizer = experiment.optimizer.init();
     let losses = batches(experiment, steps).into_iter().map(|batch| {
         let turns = Batch::divide(batch, &devices, experiment.training.gradient_accumulation);
-        let mut outputs = update(&mut model, &mut optimizer, 0.05, &turns, sync);
+        let mut outputs = update(&mut model, &mut optimizer, 0.05, &turns, sync, &mut None);
         outputs.pop().unwrap().loss.into_scalar::<f32>()
     });
     let losses = losses.collect();

@@ -107,10 +107,20 @@ fn the_same_seed_gives_the_same_weights_whatever_the_workers() {
 
 #[test]
 fn a_stopped_run_goes_on_to_the_weights_of_an_unbroken_one() {
+    assert_goes_on(&[], &[2, 6, 8, 12]);
+}
+
+#[test]
+fn a_stopped_run_with_loss_scaling_goes_on_to_the_weights_of_an_unbroken_one() {
+    assert_goes_on(&["training.precision=\"float16\""], &[2, 8]);
+}
+
+/// Asserts that runs which are stopped at any of these steps end as the unbroken one does.
+fn assert_goes_on(changes: &[&str], stops: &[u64]) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = experiment(&[]);
+    let experiment = experiment(changes);
     let (expected, losses) = finish(&create(&folder.path().join("unbroken"), &experiment));
-    for stop_at in [2, 6, 8, 12] {
+    for &stop_at in stops {
         let run = create(&folder.path().join(format!("at-{stop_at}")), &experiment);
         interrupt(&run, |event| {
             matches!(event, Event::Step { step, .. } if *step >= stop_at)
@@ -309,6 +319,7 @@ fn parts_of_a_batch_add_their_gradients_up() {
             0.1,
             parts,
             false,
+            &mut None,
         );
         let loss = outputs[0].loss.clone().into_scalar::<f32>();
         (named_tensors(&model), loss)

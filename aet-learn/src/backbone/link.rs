@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use aet_kernels::chain::{Chain, Form, Layer, MultiplyAdds};
 use aet_kernels::pool::PoolKind;
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::{DType, FloatDType, Tensor};
 
 use super::fused::{self, Chains};
 use super::unit::Unit;
@@ -20,6 +20,19 @@ pub(super) enum Operations {
     Fused,
     /// Burn's own.
     Burn,
+    /// Burn's own, with convolutions in this type and all that goes from one to the next; what comes
+    /// out at the end is float32 again.
+    Mixed(FloatDType),
+}
+
+impl Operations {
+    /// The type of convolutions, where it is not float32.
+    fn reduced(self) -> Option<FloatDType> {
+        match self {
+            Self::Fused | Self::Burn => None,
+            Self::Mixed(reduced) => Some(reduced),
+        }
+    }
 }
 
 /// Pooling with square windows; the border counts in an average, as in PyTorch.
@@ -114,8 +127,17 @@ impl Flow {
         }
     }
 
+    /// `[batch, channels, height, width]` in float32, at the end of the way.
+    pub fn into_features(self) -> Tensor<4> {
+        let planes = self.into_planes();
+        match planes.dtype() {
+            DType::F16 | DType::BF16 => planes.cast(FloatDType::F32),
+            _ => planes,
+        }
+    }
+
     /// `[batch, channels, height, width]`.
-    pub fn into_planes(self) -> Tensor<4> {
+    fn into_planes(self) -> Tensor<4> {
         match self.form {
             Form::Planes => self.values,
             Form::Rows => {
@@ -169,11 +191,12 @@ impl Flow {
                 };
             }
         }
+        let reduced = operations.reduced();
         let features = links
             .iter()
             .fold(self.into_planes(), |features, link| match link {
-                Link::Unit(unit) => unit.forward(features, views),
-                Link::Linear(unit) => unit.normalised(features, views),
+                Link::Unit(unit) => unit.forward(features, views, reduced),
+                Link::Linear(unit) => unit.normalised(features, views, reduced),
                 Link::Pool(pool) => pool.forward(features),
             });
         Self::of_planes(features, views)
@@ -190,7 +213,7 @@ pub(super) fn forward(
 ) -> Tensor<4> {
     let flow = Flow::of_planes(input, views);
     flow.through(chains, links, operations, Form::Planes)
-        .into_planes()
+        .into_features()
 }
 
 /// The fused operation of `links`, between these forms, for images of channels, height and width `input`;

@@ -26,6 +26,7 @@ pub use unit::Unit;
 pub(crate) use unit::normal_values;
 
 use crate::error::ConfigError;
+use crate::precision::Precision;
 
 /// Which encoder to build; the tag is its name in TOML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +114,7 @@ impl BackboneConfig {
         Encoder {
             network: self.architecture().network(seed, device),
             taps: self.taps(),
+            precision: Precision::default(),
         }
     }
 }
@@ -202,6 +204,9 @@ pub struct Encoder {
     /// Its taps, first to last.
     #[module(skip)]
     pub taps: Vec<Tap>,
+    /// What its convolutions are done in while it is trained.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Encoder {
@@ -240,8 +245,8 @@ impl Encoder {
 
     /// Features at `tap` of normalised images `[batch, 3, height, width]`.
     ///
-    /// On the CPU plain chains of convolutions and pools are one fused operation each; elsewhere all
-    /// is made of Burn's own.
+    /// On the CPU plain chains of convolutions and pools are one fused operation each; elsewhere, and in
+    /// training with convolutions of 16 bits, all is made of Burn's own.
     pub fn forward(&self, images: Tensor<4>, tap: &Tap) -> Tensor<4> {
         self.forward_views(images, 1, tap)
     }
@@ -251,7 +256,11 @@ impl Encoder {
     /// turn, as if each had gone through alone. One pass for all is faster.
     pub fn forward_views(&self, images: Tensor<4>, views: usize, tap: &Tap) -> Tensor<4> {
         let (backbone, tap) = (self.backbone(), tap.index);
-        backbone.features(images, views, tap, Operations::Fused)
+        let operations = match self.precision.reduced() {
+            Some(reduced) if images.device().is_autodiff() => Operations::Mixed(reduced),
+            _ => Operations::Fused,
+        };
+        backbone.features(images, views, tap, operations)
     }
 
     /// [`forward_views`](Self::forward_views) by Burn's own operations on every device, to compare.

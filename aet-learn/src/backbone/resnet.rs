@@ -232,7 +232,7 @@ impl Backbone for ResNet {
             .fold(features, |features, block| {
                 block.forward(features, operations)
             })
-            .into_planes()
+            .into_features()
     }
 
     fn multiply_adds(&self, tap: usize, [height, width]: [usize; 2]) -> Option<MultiplyAdds> {

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rand_distr::{Distribution, Normal};
 
 use super::norm::BatchNorm;
@@ -61,21 +61,39 @@ impl Unit {
 
     /// Convolution and normalisation, without the ReLU, by Burn's own operations:
     /// `[batch, channels in, height, width]` to `[batch, channels out, ..]`, the batch in `views`
-    /// equal parts, each of which is normalised with its own statistics in training.
-    pub(super) fn normalised(&self, input: Tensor<4>, views: usize) -> Tensor<4> {
+    /// equal parts, each of which is normalised with its own statistics in training. Where there is a
+    /// `reduced` type the convolution is done in it, and what comes out is of it; the weights and the
+    /// normalisation are float32.
+    pub(super) fn normalised(
+        &self,
+        input: Tensor<4>,
+        views: usize,
+        reduced: Option<FloatDType>,
+    ) -> Tensor<4> {
         let options = ConvOptions::new(
             [self.stride, self.stride],
             [self.padding, self.padding],
             [1, 1],
             1,
         );
-        let output = conv2d(input, self.conv.val(), None, options);
-        self.norm.forward_views(output, views)
+        let Some(reduced) = reduced else {
+            let output = conv2d(input, self.conv.val(), None, options);
+            return self.norm.forward_views(output, views);
+        };
+        let kernel = self.conv.val().cast(reduced);
+        let output = conv2d(input.cast(reduced), kernel, None, options);
+        let output = output.cast(FloatDType::F32);
+        self.norm.forward_views(output, views).cast(reduced)
     }
 
     /// [`normalised`](Self::normalised), then the ReLU.
-    pub(super) fn forward(&self, input: Tensor<4>, views: usize) -> Tensor<4> {
-        relu(self.normalised(input, views))
+    pub(super) fn forward(
+        &self,
+        input: Tensor<4>,
+        views: usize,
+        reduced: Option<FloatDType>,
+    ) -> Tensor<4> {
+        relu(self.normalised(input, views, reduced))
     }
 }
 

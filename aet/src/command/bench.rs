@@ -10,6 +10,7 @@ use aet_learn::data::Datasets;
 use aet_learn::device::is_cpu;
 use aet_learn::embed::{ExtractOptions, extract};
 use aet_learn::model::fresh_model;
+use aet_learn::precision::Precision;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::train::{Event, train};
 use aet_learn::{peak, rate, simd};
@@ -34,6 +35,7 @@ use crate::table::text_list;
   aet bench step --batch 64                     pairs per second of training
   aet bench step --batch 64 --threads 1 --json
   aet bench step --preset photos-resnet18-cpu --width 0.25 --batch 32
+  aet bench step --batch 512 --device vulkan --precision bfloat16
   aet bench embed --width 0.25                  images per second of embedding")]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -59,6 +61,9 @@ struct WorkArgs {
     /// Multiplier of the encoder's channels
     #[arg(long, value_name = "W", default_value_t = 1.0)]
     width: f64,
+    /// What convolutions are done in while training: float32, bfloat16 or float16
+    #[arg(long, value_name = "NAME", default_value = "float32")]
+    precision: String,
     /// Batches that are counted
     #[arg(long, value_name = "N", default_value_t = 8)]
     steps: usize,
@@ -99,6 +104,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "preset": work.preset,
         "batch": work.batch,
         "width": work.width,
+        "precision": work.precision,
         "steps": work.steps,
         "device": bench.run.info().device,
         "threads": rayon::current_num_threads(),
@@ -171,6 +177,7 @@ impl<'a> Bench<'a> {
             "schedule.kind=constant".into(),
             "schedule.rate=0.01".into(),
             format!("training.batch_size={}", work.batch),
+            format!("training.precision={}", work.precision),
             "training.epochs=1".into(),
             "training.log_every=1".into(),
             "evaluation.pretext_every=0".into(),
@@ -243,8 +250,12 @@ impl<'a> Bench<'a> {
             .ok()?
             .encoder;
         let work = encoder.multiply_adds(size)?;
-        if !is_cpu(&self.devices[0]) {
-            return self.floor_of_devices(&work, step);
+        let precision = match step {
+            true => self.run.experiment().training.precision,
+            false => Precision::Float32,
+        };
+        if !is_cpu(&self.devices[0]) || precision != Precision::Float32 {
+            return self.floor_of_devices(&work, step, precision);
         }
         let peak = peak::multiply_adds_per_second();
         // A pair is two images.
@@ -261,9 +272,15 @@ impl<'a> Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Of devices that do what convolutions are defined by.
-    fn floor_of_devices(&self, work: &MultiplyAdds, step: bool) -> Option<Floor> {
-        let rates = self.devices.iter().map(rate::multiply_adds_per_second);
+    /// Of devices that do what convolutions are defined by, in this precision.
+    fn floor_of_devices(
+        &self,
+        work: &MultiplyAdds,
+        step: bool,
+        precision: Precision,
+    ) -> Option<Floor> {
+        let devices = self.devices.iter();
+        let rates = devices.map(|device| rate::multiply_adds_per_second(device, precision));
         let peak = rates.sum::<Option<f64>>()?;
         let defined = match step {
             true => 2 * work.training,

@@ -1,6 +1,7 @@
 //! `aet devices`: what this build can compute on, and what of it this machine has.
 
 use aet_learn::device::{DeviceName, RUNTIMES, part};
+use aet_learn::precision::Precision;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -8,7 +9,9 @@ use crate::machine;
 use crate::output::{print, print_json};
 use crate::table::text_list;
 
-/// List the devices that --device can name on this machine
+/// List the devices that --device can name on this machine, and what each can calculate in
+///
+/// The precisions are those that training.precision can name for pretrain on that device.
 ///
 /// Runtimes beside the processor are chosen when aet is built: cargo build --release --features vulkan
 #[derive(Debug, Args)]
@@ -33,7 +36,12 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         let devices = runtime.devices();
         for (index, device) in devices.iter().enumerate() {
             let part = part(device).unwrap_or_else(machine::description);
-            found.push((DeviceName::new(runtime, index).to_string(), part));
+            let precisions = Precision::names_on(device);
+            found.push((
+                DeviceName::new(runtime, index).to_string(),
+                part,
+                precisions,
+            ));
         }
         if devices.is_empty() {
             let why = match runtime.is_built() {
@@ -44,15 +52,20 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         }
     }
     if args.json {
-        let rows = |rows: &[(String, String)], key: &str| -> Vec<Value> {
-            let row = |(name, line): &(String, String)| json!({ "name": name, key: line });
-            rows.iter().map(row).collect()
-        };
+        let found = found.iter().map(|(name, part, precisions)| {
+            json!({ "name": name, "part": part, "precisions": precisions })
+        });
+        let without = left_out.iter();
+        let without = without.map(|(name, why)| json!({ "name": name, "why": why }));
         return print_json(&json!({
-            "devices": rows(&found, "part"),
-            "without": rows(&left_out, "why"),
+            "devices": found.collect::<Vec<Value>>(),
+            "without": without.collect::<Vec<Value>>(),
         }));
     }
+    let line = |(name, part, precisions): (String, String, Vec<&str>)| {
+        (name, format!("{part} ({})", precisions.join(", ")))
+    };
+    let found: Vec<_> = found.into_iter().map(line).collect();
     let mut text = format!("devices (--device NAME)\n{}", text_list(&found));
     if !left_out.is_empty() {
         text.push_str(&format!("\nwithout devices\n{}", text_list(&left_out)));
