@@ -23,8 +23,8 @@ use burn::tensor::{Tensor, TensorData};
 
 /// Images that the figures are means over, steps of descent for each, and its first rate, which falls
 /// to nothing along a line.
-const IMAGES: usize = 512;
-const STEPS: usize = 400;
+const IMAGES: usize = 128;
+const STEPS: usize = 300;
 const RATE: f64 = 0.05;
 
 /// The surrogates that `scripts/family_table.py` trains with.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use aet_data::{Augment, DecodeOptions, LoadOptions, Normalisation, OnError, ShapesConfig};
 use aet_geometry::{Family, Projective, TransformationFamily};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -417,8 +418,19 @@ impl TrainingConfig {
         self.check_division(1)
     }
 
+    /// Refuses devices that a batch cannot be divided among, or that lack the precision.
+    ///
+    /// # Errors
+    /// Names the key and what can be.
+    pub fn check_devices(&self, devices: &[Device]) -> Result<(), ConfigError> {
+        self.check_division(devices.len())?;
+        devices
+            .iter()
+            .try_for_each(|device| self.precision.check(device))
+    }
+
     /// Refuses a batch that cannot be divided among `devices`.
-    pub(crate) fn check_division(&self, devices: usize) -> Result<(), ConfigError> {
+    fn check_division(&self, devices: usize) -> Result<(), ConfigError> {
         let parts = self.gradient_accumulation * devices;
         if parts > 0 && self.batch_size.is_multiple_of(parts) && self.batch_size / parts >= 2 {
             return Ok(());

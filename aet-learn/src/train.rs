@@ -208,10 +208,7 @@ impl<'a> Training<'a> {
         devices: &[Device],
     ) -> Result<Self, LearnError> {
         let experiment = run.experiment();
-        experiment.training.check_division(devices.len())?;
-        for device in devices {
-            experiment.training.precision.check(device)?;
-        }
+        experiment.training.check_devices(devices)?;
         let devices: Vec<Device> = devices.iter().map(|one| one.clone().autodiff()).collect();
         let steps = steps_per_epoch(datasets.train.len(), experiment.training.batch_size, true);
         if steps == 0 {

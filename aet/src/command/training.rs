@@ -150,6 +150,7 @@ fn start(
 ) -> anyhow::Result<(RunDirectory, Option<Datasets>)> {
     let experiment = experiment_of(trainer, args)?;
     (trainer.accepts)(&experiment)?;
+    experiment.training.check_devices(devices)?;
     if experiment.data.path.is_empty() {
         let (command, preset) = (trainer.command, trainer.preset(args));
         return Err(usage(format!(
