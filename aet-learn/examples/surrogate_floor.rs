@@ -5,7 +5,6 @@
 //! ```sh
 //! cargo run --release -p aet-learn --example surrogate_floor -- path/to/cifar10
 //! ```
-#![allow(clippy::unwrap_used)]
 
 use std::error::Error;
 

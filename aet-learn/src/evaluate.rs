@@ -13,7 +13,6 @@ use crate::config::{Experiment, Statistics};
 use crate::error::LearnError;
 use crate::model::{Model, fresh_model};
 use crate::objective::{Trivial, Yardstick};
-use crate::precision::Precision;
 use crate::state::{host_values, named_tensors, with_named_tensors};
 
 /// The epoch number that evaluation draws its random choices from; no training epoch reaches it.
@@ -97,8 +96,7 @@ fn in_training(
     image_size: [usize; 2],
 ) -> Result<Model, LearnError> {
     let device = model.encoder.device().autodiff();
-    let mut copy = fresh_model(experiment, image_size, &device)?;
-    copy.encoder.precision = Precision::Float32;
+    let copy = fresh_model(experiment, image_size, &device)?;
     with_named_tensors(copy, &named_tensors(&model.valid()))
 }
 

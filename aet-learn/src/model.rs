@@ -28,8 +28,7 @@ pub fn fresh_model(
     image_size: [usize; 2],
     device: &Device,
 ) -> Result<Model, LearnError> {
-    let mut encoder = experiment.backbone.init(experiment.seed, device);
-    encoder.precision = experiment.training.precision;
+    let encoder = experiment.backbone.init(experiment.seed, device);
     let task = Task {
         family: &experiment.transformation,
         image_size,

@@ -18,7 +18,6 @@ use crate::data::Datasets;
 use crate::error::LearnError;
 use crate::generator::GENERATOR_FILE;
 use crate::model::{Model, fresh_model};
-use crate::precision::Precision;
 use crate::state::{named_tensors, read_safetensors, to_safetensors, with_named_tensors};
 
 /// Lists the images that a run left out.
@@ -299,11 +298,7 @@ impl RunDirectory {
             progress: Progress::default(),
         };
         match checkpoint::list(&self.checkpoints())?.last() {
-            Some(place) => {
-                let mut model = checkpoint::load(place, fresh)?.model.valid();
-                model.encoder.precision = Precision::Float32;
-                Ok(model)
-            }
+            Some(place) => Ok(checkpoint::load(place, fresh)?.model.valid()),
             None => Err(self.refuse("there is no checkpoint in it yet")),
         }
     }

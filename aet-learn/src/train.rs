@@ -233,6 +233,7 @@ impl<'a> Training<'a> {
         if let Some(newest) = checkpoint::list(&run.checkpoints())?.last() {
             state = checkpoint::load(newest, state)?;
         }
+        state.model.encoder.precision = experiment.training.precision;
         run.rewind_metrics(state.progress.step)?;
         let (pipeline, residents) = views_of(experiment, &datasets.train, &devices)?;
         let online = (experiment.evaluation.eval_every > 0)

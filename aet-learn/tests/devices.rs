@@ -25,7 +25,7 @@ use aet_learn::state::{NamedTensors, host_values, named_tensors, with_named_tens
 use aet_learn::train::{Event, Outcome, train};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Tensor, TensorData};
-use support::{gradients_by_name, open};
+use support::{first_batch, gradients_by_name, open};
 
 /// Largest difference that sums in another order may make, over the largest value.
 const ROUNDING: f32 = 1e-4;
@@ -92,12 +92,10 @@ fn loss_and_gradients(
     device: &Device,
 ) -> (f32, BTreeMap<String, Vec<f32>>) {
     let device = device.clone().autodiff();
-    let plan = support::plan(8);
-    let train = open(experiment).train;
-    let size = [train.height(), train.width()];
-    let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0);
-    let batch = Batch::from_host(batch.unwrap().next().unwrap().unwrap(), &device);
-    let model = fresh_model(experiment, size, &device).unwrap();
+    let batch = Batch::from_host(first_batch(experiment, 8), &device);
+    let size = experiment.data.image_size.unwrap();
+    let mut model = fresh_model(experiment, size, &device).unwrap();
+    model.encoder.precision = experiment.training.precision;
     let model = with_named_tensors(model, weights).unwrap();
     let output = model.objective.loss(&model.encoder, &batch);
     let gradients = output.loss.backward();

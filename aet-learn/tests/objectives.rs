@@ -1,15 +1,16 @@
 //! What every objective has to do, and what each of them computes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use aet_data::{EpochPlan, ImageSet, Loader, Normalisation, Order, Share};
+use aet_data::{ImageSet, Normalisation};
 use aet_learn::Device;
 use aet_learn::batch::Batch;
 use aet_learn::config::{Experiment, ExperimentConfig, Statistics};
-use aet_learn::data::Datasets;
 use aet_learn::evaluate::{evaluation_batches, pretext_loss};
 use aet_learn::generator::{GENERATOR_FILE, GeneratorShape, LocalGenerator};
 use aet_learn::matrix::{corner_positions_px, normalised_matrix_entries};
@@ -22,6 +23,7 @@ use aet_learn::state::{
 };
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
+use support::{first_batch, open};
 use tempfile::TempDir;
 
 /// Every objective in every form.
@@ -101,30 +103,9 @@ fn experiment(objective: &str) -> Experiment {
     config(&[&objective]).resolve().unwrap()
 }
 
-fn images(experiment: &Experiment) -> Datasets {
-    Datasets::open(
-        &experiment.data,
-        &experiment.augment,
-        experiment.seed,
-        &|_, _| (),
-    )
-    .unwrap()
-}
-
 /// A batch of `count` training images.
 fn batch(experiment: &Experiment, count: usize, device: &Device) -> Batch {
-    let plan = EpochPlan {
-        seed: 1,
-        epoch: 0,
-        batch_size: count,
-        order: Order::Shuffled,
-        drop_last: true,
-        first_step: 0,
-        share: Share::WHOLE,
-    };
-    let pipeline = experiment.training_pipeline();
-    let batches = Loader::epoch(images(experiment).train, pipeline, plan, 0);
-    Batch::from_host(batches.unwrap().next().unwrap().unwrap(), device)
+    Batch::from_host(first_batch(experiment, count), device)
 }
 
 fn figures(model: &Model, batch: &Batch) -> (f64, Vec<(&'static str, f64)>) {
@@ -353,7 +334,7 @@ fn evaluation_gives_the_metric_beside_that_of_a_trivial_answer() {
     for text in EVERY {
         let experiment = experiment(text);
         let model = fresh_model(&experiment, [32, 32], &Device::flex().autodiff()).unwrap();
-        let test = images(&experiment).test.unwrap();
+        let test = open(&experiment).test.unwrap();
         let found = pretext_loss(&model, &experiment, &test).unwrap();
         assert_eq!(found, pretext_loss(&model, &experiment, &test).unwrap());
         assert!(
@@ -443,7 +424,7 @@ fn the_loss_can_be_measured_with_the_statistics_of_each_batch_and_leaves_the_run
     config.evaluation.statistics = Statistics::Batch;
     let batchwise = config.resolve().unwrap();
     let model = fresh_model(&running, [32, 32], &Device::flex().autodiff()).unwrap();
-    let test = images(&running).test.unwrap();
+    let test = open(&running).test.unwrap();
     let before = named_tensors(&model);
     let found = pretext_loss(&model, &batchwise, &test).unwrap();
     assert_eq!(named_tensors(&model), before);
@@ -467,7 +448,7 @@ fn the_loss_can_be_measured_with_the_statistics_of_each_batch_and_leaves_the_run
 fn the_keys_of_aet_records_are_those_of_earlier_versions() {
     let experiment = experiment("{kind = \"aet\"}");
     let model = fresh_model(&experiment, [32, 32], &Device::flex().autodiff()).unwrap();
-    let test = images(&experiment).test.unwrap();
+    let test = open(&experiment).test.unwrap();
     let found = pretext_loss(&model, &experiment, &test).unwrap();
     let yardstick = experiment.objective.yardstick();
     let record = aet_learn::evaluate::PretextLoss::record(yardstick, Some(&found));

@@ -4,7 +4,6 @@
 
 mod support;
 
-use aet_data::Loader;
 use aet_learn::Device;
 use aet_learn::batch::Batch;
 use aet_learn::config::Experiment;
@@ -14,7 +13,7 @@ use aet_learn::state::{HostTensor, NamedTensors, named_tensors};
 use aet_learn::step::update;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
-use support::{gradients_by_name, open};
+use support::{first_batch, gradients_by_name};
 
 const TOML: &str = r#"
 seed = 5
@@ -45,11 +44,10 @@ fn experiment(changes: &[&str]) -> Experiment {
 /// A fresh model on the CPU, and the first batch.
 fn start(experiment: &Experiment) -> (Model, Batch) {
     let device = Device::flex().autodiff();
-    let train = open(experiment).train;
-    let size = [train.height(), train.width()];
-    let batches = Loader::epoch(train, experiment.training_pipeline(), support::plan(16), 0);
-    let batch = batches.unwrap().next().unwrap().unwrap();
-    let model = fresh_model(experiment, size, &device).unwrap();
+    let size = experiment.data.image_size.unwrap();
+    let mut model = fresh_model(experiment, size, &device).unwrap();
+    model.encoder.precision = experiment.training.precision;
+    let batch = first_batch(experiment, experiment.training.batch_size);
     (model, Batch::from_host(batch, &device))
 }
 

@@ -300,10 +300,7 @@ fn memorise(experiment: &Experiment, enough: fn(f32) -> f32) -> (Vec<f32>, f32) 
 fn parts_of_a_batch_add_their_gradients_up() {
     let experiment = experiment(&["optimizer.momentum=0"]);
     let device = Device::flex().autodiff();
-    let plan = support::plan(12);
-    let train = open(&experiment).train;
-    let batch = Loader::epoch(train, experiment.training_pipeline(), plan, 0).unwrap();
-    let batch = batch.into_iter().next().unwrap().unwrap();
+    let batch = support::first_batch(&experiment, 12);
     let parts = Batch::divide(batch, std::slice::from_ref(&device), 3);
     assert!(
         parts

@@ -204,7 +204,7 @@ pub struct Encoder {
     /// Its taps, first to last.
     #[module(skip)]
     pub taps: Vec<Tap>,
-    /// What its convolutions are done in while it is trained.
+    /// What its convolutions are done in on an autodiff device; float32 until the training loop sets it.
     #[module(skip)]
     pub precision: Precision,
 }

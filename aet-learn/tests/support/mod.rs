@@ -1,7 +1,7 @@
 //! What several tests set up: experiments, their images and batches, and gradients by name.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use aet_data::{EpochPlan, Order, Share};
+use aet_data::{EpochPlan, HostBatch, Loader, Order, Share};
 use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::data::Datasets;
 use aet_learn::state::{HostTensor, NamedTensors, host_values};
@@ -32,6 +32,13 @@ pub fn plan(batch_size: usize) -> EpochPlan {
         first_step: 0,
         share: Share::WHOLE,
     }
+}
+
+/// The first batch of `size` training images.
+pub fn first_batch(experiment: &Experiment, size: usize) -> HostBatch {
+    let pipeline = experiment.training_pipeline();
+    let batches = Loader::epoch(open(experiment).train, pipeline, plan(size), 0);
+    batches.unwrap().next().unwrap().unwrap()
 }
 
 /// Gradients by the names of their parameters.

@@ -45,9 +45,18 @@ pub struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// The training step: loader, both views, loss, backward pass, optimiser
-    Step(WorkArgs),
+    Step(StepArgs),
     /// Frozen features of the last block, averaged over the image
     Embed(WorkArgs),
+}
+
+#[derive(Debug, Args)]
+struct StepArgs {
+    #[command(flatten)]
+    work: WorkArgs,
+    /// What convolutions are done in: float32, bfloat16 or float16
+    #[arg(long, value_name = "NAME", default_value = Precision::default().name())]
+    precision: String,
 }
 
 #[derive(Debug, Args)]
@@ -61,9 +70,6 @@ struct WorkArgs {
     /// Multiplier of the encoder's channels
     #[arg(long, value_name = "W", default_value_t = 1.0)]
     width: f64,
-    /// What convolutions are done in while training: float32, bfloat16 or float16
-    #[arg(long, value_name = "NAME", default_value = "float32")]
-    precision: String,
     /// Batches that are counted
     #[arg(long, value_name = "N", default_value_t = 8)]
     steps: usize,
@@ -82,14 +88,14 @@ struct WorkArgs {
 /// # Errors
 /// When the request cannot be met, or the disk refuses the run that is measured.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    let (work, unit) = match &args.what {
-        What::Step(work) => (work, "pairs_per_second"),
-        What::Embed(work) => (work, "images_per_second"),
+    let (work, precision, unit) = match &args.what {
+        What::Step(step) => (&step.work, step.precision.as_str(), "pairs_per_second"),
+        What::Embed(work) => (work, Precision::default().name(), "images_per_second"),
     };
     if work.steps == 0 {
         return Err(usage("--steps is at least 1"));
     }
-    let bench = Bench::new(work)?;
+    let bench = Bench::new(work, precision)?;
     let mut rates = match &args.what {
         What::Step(_) => bench.step_rates()?,
         What::Embed(_) => bench.embed_rates()?,
@@ -104,7 +110,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "preset": work.preset,
         "batch": work.batch,
         "width": work.width,
-        "precision": work.precision,
+        "precision": precision,
         "steps": work.steps,
         "device": bench.run.info().device,
         "threads": rayon::current_num_threads(),
@@ -167,7 +173,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(work: &'a WorkArgs) -> anyhow::Result<Self> {
+    fn new(work: &'a WorkArgs, precision: &str) -> anyhow::Result<Self> {
         let images = work.batch * (work.steps + work.warmup);
         let changes = [
             "data.path=shapes".to_string(),
@@ -177,7 +183,7 @@ impl<'a> Bench<'a> {
             "schedule.kind=constant".into(),
             "schedule.rate=0.01".into(),
             format!("training.batch_size={}", work.batch),
-            format!("training.precision={}", work.precision),
+            format!("training.precision={precision}"),
             "training.epochs=1".into(),
             "training.log_every=1".into(),
             "evaluation.pretext_every=0".into(),
@@ -250,10 +256,7 @@ impl<'a> Bench<'a> {
             .ok()?
             .encoder;
         let work = encoder.multiply_adds(size)?;
-        let precision = match step {
-            true => self.run.experiment().training.precision,
-            false => Precision::Float32,
-        };
+        let precision = self.run.experiment().training.precision;
         if !is_cpu(&self.devices[0]) || precision != Precision::Float32 {
             return self.floor_of_devices(&work, step, precision);
         }
