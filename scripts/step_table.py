@@ -1,4 +1,4 @@
-"""The tables of training and embedding speed in docs/performance.md: `aet bench` against peers, alternately.
+r"""The tables of training and embedding speed in docs/performance.md: `aet bench` against peers, alternately.
 
 usage: step_table.py step --peer train_step_torch.py [--aet target/release/aet] [--rounds 5] [--only 64:2:1.0]
        step_table.py burn [--aet target/release/aet]      one try of each, fused and by Burn's operations
@@ -8,7 +8,13 @@ A row is a batch size, a number of threads and a width. Every round runs each pr
 other; a cell is the median over the rounds, and the ratio that of the medians. `--peer` takes the options
 --batch, --threads, --width, --steps and --layout and prints "... N pairs/s"; it is run in both layouts in
 every round, and the one with the higher median counts. `--preset` measures another preset than the released
-one, whose peer has to do the same. Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
+one, whose peer has to do the same. On another device, `--device` and `--precision` are those of `aet`, and
+`--peer-options` go to the peer; where they are given several times, each is tried and the fastest counts:
+
+    step_table.py step --peer train_step_torch.py --only 512:16:1.0 --steps 50 --device vulkan --precision float16 \
+        --peer-options="--device cuda --amp" --peer-options="--device cuda --amp --compile"
+
+Run it with a Python that has torch (and, for embedding, onnx and onnxruntime).
 """
 import argparse, datetime, json, pathlib, re, statistics, sys
 from measure import processor, run
@@ -23,6 +29,9 @@ parser.add_argument("--peer")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--steps", type=int, default=6)
 parser.add_argument("--preset", default="cifar10-nin-projective")
+parser.add_argument("--device", help="of aet, as `aet devices` names it")
+parser.add_argument("--precision", help="of aet: float32, bfloat16 or float16")
+parser.add_argument("--peer-options", action="append", default=[], help="for the peer, as one string; again for each that is to be tried")
 parser.add_argument("--only", help="one row, as BATCH:THREADS:WIDTH")
 arguments = parser.parse_args()
 
@@ -32,7 +41,11 @@ def options(batch, threads, width):
 
 
 def aet(what, row):
-    text, memory = run([arguments.aet, "bench", what, "--preset", arguments.preset, *options(*row), "--json"])
+    command = [arguments.aet, "bench", what, "--preset", arguments.preset, *options(*row), "--json"]
+    for name in ["device", "precision"]:
+        if value := getattr(arguments, name):
+            command += [f"--{name}", value]
+    text, memory = run(command)
     facts = json.loads(text)
     rate = facts["pairs_per_second" if what == "step" else "images_per_second"]
     return rate, memory, facts
@@ -46,8 +59,8 @@ def burn(row):
     return json.loads(text)["pairs_per_second"]
 
 
-def step_peer(row, layout):
-    text, memory = run([sys.executable, arguments.peer, *options(*row), "--layout", layout])
+def step_peer(row, layout, more):
+    text, memory = run([sys.executable, arguments.peer, *options(*row), "--layout", layout, *more.split()])
     return float(re.search(r"([\d.]+) pairs/s", text)[1]), memory
 
 
@@ -68,18 +81,22 @@ def step_rows():
     print("| batch | threads | width | aet, pairs/s | PyTorch nchw, pairs/s | nhwc, pairs/s | ratio to the faster | floor, pairs/s | share of floor | aet, MiB | PyTorch, MiB |")
     print("|---" * 11 + "|")
     for row in chosen(ROWS):
-        ours, theirs = [], {"nchw": [], "nhwc": []}
+        settings = [(layout, more) for layout in ["nchw", "nhwc"] for more in arguments.peer_options or [""]]
+        ours, theirs = [], {setting: [] for setting in settings}
         for _ in range(arguments.rounds):
             ours.append(aet("step", row))
-            for layout, runs in theirs.items():
-                runs.append(step_peer(row, layout))
+            for setting, runs in theirs.items():
+                runs.append(step_peer(row, *setting))
         rate, memory = (statistics.median(run[place] for run in ours) for place in (0, 1))
         floor = statistics.median(run[2]["floor"] for run in ours)
-        others = {layout: statistics.median(run[0] for run in runs) for layout, runs in theirs.items()}
+        others = {setting: statistics.median(run[0] for run in runs) for setting, runs in theirs.items()}
         faster = max(others, key=others.get)
+        nchw, nhwc = (max(others[s] for s in settings if s[0] == layout) for layout in ["nchw", "nhwc"])
         other_memory = statistics.median(run[1] for run in theirs[faster])
-        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {others['nchw']:.1f} | {others['nhwc']:.1f} "
+        print(f"| {row[0]} | {row[1]} | {row[2]} | {rate:.1f} | {nchw:.1f} | {nhwc:.1f} "
               f"| {rate / others[faster]:.2f} | {floor:.0f} | {rate / floor:.2f} | {memory:.0f} | {other_memory:.0f} |", flush=True)
+        if arguments.peer_options:
+            print(f"\nthe peer's fastest: {' '.join(faster)}\n")
 
 
 def burn_rows():

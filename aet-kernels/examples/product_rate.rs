@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use aet_kernels::buffer::Buffer;
 use aet_kernels::peak::multiply_adds_per_second;
 use aet_kernels::product::{Panels, Rows, SLACK, multiply, multiply_transposed};
 use aet_kernels::simd::padded;
@@ -27,13 +28,17 @@ fn main() {
         let [rows, depth, columns] = shape;
         let columns = padded(columns);
         let stride = columns + 16;
-        let values = |count: usize| -> Vec<f32> {
-            (0..count).map(|at| (at % 17) as f32 * 0.1 - 0.8).collect()
+        let values = |count: usize| {
+            let mut buffer = Buffer::stale(count);
+            for (at, value) in buffer.iter_mut().enumerate() {
+                *value = (at % 17) as f32 * 0.1 - 0.8;
+            }
+            buffer
         };
         let left = values(around * rows * depth + SLACK);
         let right = values(around * depth * columns);
-        let mut out = vec![0.0; around * rows * stride];
-        let mut gradient = vec![0.0; around * depth * columns];
+        let mut out = Buffer::zeros(around * rows * stride);
+        let mut gradient = Buffer::zeros(around * depth * columns);
         let offsets: Vec<u32> = (0..rows).map(|row| (row * depth) as u32).collect();
         let places: Vec<u32> = (0..rows).map(|row| (row * stride) as u32).collect();
         let mut best = [f64::INFINITY; 2];
