@@ -25,7 +25,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Libraries of which no more is shown than this unless a level is asked for. `wgpu_hal` tells as an error
 /// what a machine does not have.
-const QUIET: [(&str, LevelFilter); 8] = [
+const QUIET: [(&str, LevelFilter); 9] = [
+    ("burn_communication", LevelFilter::WARN),
     ("burn_remote", LevelFilter::ERROR),
     ("burn_router", LevelFilter::ERROR),
     ("cubecl", LevelFilter::ERROR),

@@ -234,3 +234,14 @@ fn a_server_open_to_other_machines_wants_a_token() {
     assert_eq!(output.status.code(), Some(2), "{log}");
     assert!(log.contains("set AET_TOKEN to a secret"), "{log}");
 }
+
+#[test]
+fn a_server_listens_at_a_host_and_a_port() {
+    for wrong in ["3000", "127.0.0.1", "no.such.host.invalid:3000"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aet"));
+        let output = command.args(["serve", "--listen", wrong]).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{log}");
+        assert!(log.contains("HOST:PORT, such as"), "{log}");
+    }
+}

@@ -85,6 +85,8 @@ fn what_takes_memory_is_told_where_it_is_asked_for() {
     ] {
         assert!(log.contains(part), "{part}: {log}");
     }
+    // So few steps are worth a line too.
+    assert!(log.contains("4 steps in all, too few"), "{log}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `aet serve`: lends devices of this machine to `aet` on another one.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use aet_learn::device::{DeviceName, TOKEN_VARIABLE};
 use anyhow::Context;
@@ -29,9 +29,18 @@ pub struct ServeArgs {
         default_value = "cpu"
     )]
     names: Vec<DeviceName>,
-    /// Address to listen at; other machines reach no address of 127.0.0.1, and any other wants a token
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    /// HOST:PORT to listen at; other machines do not reach 127.0.0.1, and any other address wants a token
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", value_parser = address)]
     listen: SocketAddr,
+}
+
+/// The first address of a host, by number or by name, with a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |reason: &str| format!("{reason}; it is HOST:PORT, such as 0.0.0.0:3000");
+    let mut found = text
+        .to_socket_addrs()
+        .map_err(|source| wrong(&source.to_string()))?;
+    found.next().ok_or_else(|| wrong("the host has no address"))
 }
 
 /// Serves until Ctrl-C or SIGTERM.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aet_data::steps_per_epoch;
 use aet_learn::Device;
 use aet_learn::config::Experiment;
 use aet_learn::data::Datasets;
@@ -267,6 +268,9 @@ fn train_to_the_end(
     if let Some(window) = window_in_words(run) {
         note(&format!("run {}: {window}", run.path().display()));
     }
+    if let Some(advice) = few_steps(experiment, datasets.train.len()) {
+        note(&format!("run {}: {advice}", run.path().display()));
+    }
     let mut view = TrainingView::new(experiment.objective.items());
     let watch = interrupt::watch();
     let outcome = train(run, datasets, devices, &mut |event| {
@@ -286,6 +290,23 @@ fn train_to_the_end(
         "stopped at step {step}; go on with {}",
         resume_command(trainer, run)
     );
+}
+
+/// Steps below which little is learnt, and those that are advised then.
+const FEW_STEPS: [u64; 2] = [200, 1000];
+
+/// Advice where `images` make so few steps that the encoder will hardly learn from them.
+fn few_steps(experiment: &Experiment, images: usize) -> Option<String> {
+    let training = &experiment.training;
+    let each = steps_per_epoch(images, training.batch_size, true) as u64;
+    let (steps, [few, enough]) = (each * training.epochs, FEW_STEPS);
+    (each > 0 && steps < few).then(|| {
+        format!(
+            "{} in all, too few to learn much; --epochs {} makes {enough}",
+            counted(steps, "step"),
+            enough.div_ceil(each)
+        )
+    })
 }
 
 /// What the encoder is shown where borders are cropped.
