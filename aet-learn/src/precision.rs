@@ -4,7 +4,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Bool, Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -130,12 +130,16 @@ impl LossScale {
         let mut unscale = Unscale {
             gradients,
             share: 1.0 / self.factor,
-            finite: None,
+            sums: Vec::new(),
         };
         module.visit(&mut unscale);
-        let finite = unscale
-            .finite
-            .is_none_or(|finite| finite.into_scalar::<bool>());
+        let finite = match unscale.sums.is_empty() {
+            true => true,
+            false => {
+                let sums = Tensor::cat(unscale.sums, 0);
+                sums.is_finite().all().into_scalar::<bool>()
+            }
+        };
         finite.then_some(unscale.gradients)
     }
 }
@@ -144,8 +148,8 @@ impl LossScale {
 struct Unscale {
     gradients: GradientsParams,
     share: f64,
-    /// Whether all of them were finite; none before the first.
-    finite: Option<Tensor<1, Bool>>,
+    /// The sum of each gradient, `[1]`, which is finite if the gradient is.
+    sums: Vec<Tensor<1>>,
 }
 
 impl ModuleVisitor for Unscale {
@@ -153,11 +157,7 @@ impl ModuleVisitor for Unscale {
         let Some(gradient) = self.gradients.remove::<D>(parameter.id) else {
             return;
         };
-        let finite = gradient.clone().is_finite().all();
-        self.finite = Some(match self.finite.take() {
-            Some(others) => others.bool_and(finite),
-            None => finite,
-        });
+        self.sums.push(gradient.clone().sum());
         let gradient = gradient.mul_scalar(self.share);
         self.gradients.register(parameter.id, gradient);
     }

@@ -178,6 +178,7 @@ fn losses_and_gradients_of_every_objective_are_those_of_the_cpu() {
         "objective={kind=\"aed\",code=24,channels=4,noise=0.1}",
         "objective={kind=\"rotnet\"}",
         "objective={kind=\"avt\"}",
+        "objective={kind=\"ensemble\"}",
     ] {
         assert_agrees(&[objective], &device);
     }

@@ -9,7 +9,6 @@ use aet_data::random::{self, Purpose};
 use aet_kernels::chain::MultiplyAdds;
 use aet_kernels::pool::PoolKind;
 use burn::module::{Module, Param};
-use burn::tensor::activation::relu;
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -121,7 +120,9 @@ impl Dense {
         let output = input.matmul(self.weight.val());
         let [batch, outputs] = output.dims();
         let pixels = output.reshape([batch, outputs, 1, 1]);
-        relu(self.norm.forward_views(pixels, views)).reshape([batch, outputs])
+        self.norm
+            .forward_views(pixels, views, true, None)
+            .reshape([batch, outputs])
     }
 }
 

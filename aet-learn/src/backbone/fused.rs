@@ -226,12 +226,17 @@ impl Chains {
     }
 }
 
-/// Whether `images` can go through [`forward`]; if not, the log says so once. `AET_FUSED=off` in the
-/// environment turns it off, to compare.
-pub(super) fn applies(images: &Tensor<4>) -> bool {
+/// Whether fused operations are used where they can be; `AET_FUSED=off` in the environment turns them
+/// off, to compare.
+pub(super) fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"))
+}
+
+/// Whether `images` can go through [`forward`]; if not, the log says so once.
+pub(super) fn applies(images: &Tensor<4>) -> bool {
     static SAID: Once = Once::new();
-    let on = *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"));
+    let on = is_on();
     let (cpu, dtype) = (is_cpu(&images.device()), images.dtype());
     // A chain takes its statistics by itself.
     if replica::is_sharing() {

@@ -195,8 +195,8 @@ impl Flow {
         let features = links
             .iter()
             .fold(self.into_planes(), |features, link| match link {
-                Link::Unit(unit) => unit.forward(features, views, reduced),
-                Link::Linear(unit) => unit.normalised(features, views, reduced),
+                Link::Unit(unit) => unit.forward(features, views, true, reduced),
+                Link::Linear(unit) => unit.forward(features, views, false, reduced),
                 Link::Pool(pool) => pool.forward(features),
             });
         Self::of_planes(features, views)

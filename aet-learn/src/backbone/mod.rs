@@ -3,6 +3,8 @@
 //! network with its named taps.
 
 mod alexnet;
+#[cfg(feature = "cube")]
+mod device_norm;
 mod fused;
 mod link;
 mod nin;

@@ -3,13 +3,14 @@
 //! statistics.
 
 use burn::module::{Module, Param, RunningState};
+use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::replica;
 
 /// Added to the variance before the square root, as in PyTorch.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running statistics, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
 
@@ -95,31 +96,61 @@ impl BatchNorm {
         output
     }
 
-    /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other: in training
-    /// each is normalised with its own statistics, and moves the running ones in its turn.
-    pub(super) fn forward_views(&self, input: Tensor<4>, views: usize) -> Tensor<4> {
-        if views == 1 || !input.device().is_autodiff() {
-            return self.forward(input);
+    /// [`forward`](Self::forward) for a batch of `views` equal parts, one after the other, with a ReLU
+    /// after it if `rectified`: in training each part is normalised with its own statistics, and moves
+    /// the running ones in its turn. Where there is a `reduced` type, values come and go in it.
+    pub(super) fn forward_views(
+        &self,
+        input: Tensor<4>,
+        views: usize,
+        rectified: bool,
+        reduced: Option<FloatDType>,
+    ) -> Tensor<4> {
+        #[cfg(feature = "cube")]
+        if super::device_norm::applies(&input) {
+            return super::device_norm::forward(self, input, views, rectified);
         }
-        let parts = input.chunk(views, 0).into_iter();
-        Tensor::cat(parts.map(|part| self.forward(part)).collect(), 0)
+        let input = match reduced {
+            Some(_) => input.cast(FloatDType::F32),
+            None => input,
+        };
+        let output = if views == 1 || !input.device().is_autodiff() {
+            self.forward(input)
+        } else {
+            let parts = input.chunk(views, 0).into_iter();
+            Tensor::cat(parts.map(|part| self.forward(part)).collect(), 0)
+        };
+        let output = match reduced {
+            Some(reduced) => output.cast(reduced),
+            None => output,
+        };
+        if rectified { relu(output) } else { output }
     }
 
     /// Moves the running statistics towards the mean and the biased variance, `[channels]`, of a
     /// batch with `count` values for each channel.
     pub(super) fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
+        self.follow_all(vec![[mean, variance]], count);
+    }
+
+    /// [`follow`](Self::follow) for the means and variances of several batches, one after the other.
+    pub(super) fn follow_all(&self, statistics: Vec<[Tensor<1>; 2]>, count: usize) {
         let count = count as f64;
         let unbiased = count / (count - 1.0).max(1.0);
-        blend(&self.running_mean, mean, 1.0);
-        blend(&self.running_var, variance, unbiased);
+        let (means, variances) = statistics.into_iter().map(<(_, _)>::from).unzip();
+        blend(&self.running_mean, means, 1.0);
+        blend(&self.running_var, variances, unbiased);
     }
 }
 
-/// Moves a running statistic towards that of the batch, times `correction`.
-fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>, correction: f64) {
-    let old = running.value_sync().mul_scalar(1.0 - MOMENTUM);
-    let new = batch.detach().mul_scalar(MOMENTUM * correction);
-    running.update((old + new).detach());
+/// Moves a running statistic towards those of batches, in turn, times `correction`.
+fn blend(running: &RunningState<Tensor<1>>, batches: Vec<Tensor<1>>, correction: f64) {
+    let blended = batches
+        .into_iter()
+        .fold(running.value_sync(), |old, batch| {
+            old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM * correction)
+        });
+    running.update(blended.detach());
     // An update is only noted until the next reading; a checkpoint in between has to hold it.
     running.value_sync();
 }

@@ -2,7 +2,6 @@
 
 use aet_kernels::chain::Window;
 use burn::module::{Module, Param};
-use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
@@ -59,15 +58,16 @@ impl Unit {
         }
     }
 
-    /// Convolution and normalisation, without the ReLU, by Burn's own operations:
+    /// The convolution by Burn's own operations, the normalisation and, if `rectified`, the ReLU:
     /// `[batch, channels in, height, width]` to `[batch, channels out, ..]`, the batch in `views`
     /// equal parts, each of which is normalised with its own statistics in training. Where there is a
     /// `reduced` type the convolution is done in it, and what comes out is of it; the weights and the
     /// normalisation are float32.
-    pub(super) fn normalised(
+    pub(super) fn forward(
         &self,
         input: Tensor<4>,
         views: usize,
+        rectified: bool,
         reduced: Option<FloatDType>,
     ) -> Tensor<4> {
         let options = ConvOptions::new(
@@ -76,24 +76,12 @@ impl Unit {
             [1, 1],
             1,
         );
-        let Some(reduced) = reduced else {
-            let output = conv2d(input, self.conv.val(), None, options);
-            return self.norm.forward_views(output, views);
+        let kernel = self.conv.val();
+        let output = match reduced {
+            Some(reduced) => conv2d(input.cast(reduced), kernel.cast(reduced), None, options),
+            None => conv2d(input, kernel, None, options),
         };
-        let kernel = self.conv.val().cast(reduced);
-        let output = conv2d(input.cast(reduced), kernel, None, options);
-        let output = output.cast(FloatDType::F32);
-        self.norm.forward_views(output, views).cast(reduced)
-    }
-
-    /// [`normalised`](Self::normalised), then the ReLU.
-    pub(super) fn forward(
-        &self,
-        input: Tensor<4>,
-        views: usize,
-        reduced: Option<FloatDType>,
-    ) -> Tensor<4> {
-        relu(self.normalised(input, views, reduced))
+        self.norm.forward_views(output, views, rectified, reduced)
     }
 }
 
