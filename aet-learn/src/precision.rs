@@ -133,12 +133,9 @@ impl LossScale {
             sums: Vec::new(),
         };
         module.visit(&mut unscale);
-        let finite = match unscale.sums.is_empty() {
-            true => true,
-            false => {
-                let sums = Tensor::cat(unscale.sums, 0);
-                sums.is_finite().all().into_scalar::<bool>()
-            }
+        let finite = unscale.sums.is_empty() || {
+            let sums = Tensor::cat(unscale.sums, 0);
+            sums.is_finite().all().into_scalar::<bool>()
         };
         finite.then_some(unscale.gradients)
     }
