@@ -34,7 +34,9 @@ const EVERY: &[&str] = &[
     "{kind = \"aet\", loss = \"image\"}",
     "{kind = \"aet\", loss = \"image\", distance = \"absolute\"}",
     "{kind = \"aet\", loss = \"image\", distance = \"features\"}",
+    "{kind = \"aet\", hidden = 24}",
     "{kind = \"avt\"}",
+    "{kind = \"avt\", hidden = 24}",
     "{kind = \"ensemble\"}",
     "{kind = \"ensemble\", members = [{transformation = {kind = \"blur\"}, weight = 0.5}, {transformation = {kind = \"elastic\"}}, {transformation = {kind = \"affine\"}}]}",
     "{kind = \"aed\", code = 48, channels = 8}",
@@ -45,6 +47,7 @@ const EVERY: &[&str] = &[
     "{kind = \"lgan\", axes = 3, code = 12, channels = 4, jacobian_axes = 2, jacobian_images = 4, jacobian_step = 0.1}",
     "{kind = \"lgan\", axes = 3, channels = 4, residual = true, jacobian_step = 0.1}",
     "{kind = \"generated\", generator = \"GENERATOR\"}",
+    "{kind = \"generated\", generator = \"GENERATOR\", hidden = 24}",
 ];
 
 /// A generator with random weights.

@@ -102,6 +102,10 @@ fn tasks_that_cannot_be_set_on_the_images_are_refused() {
         &["pretrain", "--set=objective={kind='aed',noise=2.0}"],
         &["objective.noise = 2", "0 to 1"],
     );
+    assert_says(
+        &["pretrain", "--set=objective.hidden=0"],
+        &["objective.hidden = 0", "1 to 65536"],
+    );
 }
 
 #[test]

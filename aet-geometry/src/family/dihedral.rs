@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::{QUARTER_TURNS, about, turned};
+use super::motion::{about, direction_of, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -38,8 +38,8 @@ impl TransformationFamily for Dihedral {
     }
 
     fn sample<R: Rng + ?Sized>(&self, rng: &mut R, height: usize, width: usize) -> Sampled {
-        let drawn = draw::index(rng, 8) as usize;
-        let [cos, sin] = QUARTER_TURNS[drawn % 4];
+        let drawn = draw::index(rng, 8);
+        let [cos, sin] = direction_of(drawn % 4, 4);
         let target = [cos, sin, if drawn >= 4 && self.flip { -1.0 } else { 1.0 }];
         Sampled::warp(self.matrix(&target, [height, width]), &target)
     }
@@ -61,7 +61,7 @@ impl TransformationFamily for Dihedral {
     }
 
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
-        let mut all = turned(self.identity_target(size), 180.0);
+        let mut all = turned(self.identity_target(size), 180.0, 4);
         if self.flip {
             let mirrored = all.clone().into_iter();
             all.extend(mirrored.map(|target| vec![target[0], target[1], -1.0]));

@@ -66,7 +66,7 @@ impl TransformationFamily for Euclidean {
     }
 
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
-        turned(self.identity_target(size), self.rotation_deg)
+        turned(self.identity_target(size), self.rotation_deg, 8)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

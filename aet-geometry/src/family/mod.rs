@@ -237,7 +237,8 @@ pub trait TransformationFamily {
 
     /// Targets, for images of `size` (height, width), so far apart that a search that follows gradients
     /// of an image does not come from one to the next: the identity first, then what quarter turns and
-    /// flips the family has; none where it leaves the identity out.
+    /// flips the family has, or eighths of a turn where it turns by any angle; none where it leaves the
+    /// identity out.
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
         self.identity_target(size).into_iter().collect()
     }

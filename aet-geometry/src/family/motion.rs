@@ -1,6 +1,8 @@
 //! The map that the rigid and affine families share: a linear part about the middle of the image,
 //! then a translation.
 
+use std::f64::consts::TAU;
+
 use rand::Rng;
 
 use super::draw;
@@ -51,23 +53,34 @@ impl<S: Scalar> Motion<S> {
     }
 }
 
-/// Cosine and sine of 0 to 3 quarter turns, exactly.
-pub(super) const QUARTER_TURNS: [[f64; 2]; 4] = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]];
-
-/// `identity`, a target that begins with the cosine and sine of a rotation, and the same after the
-/// quarter turns that a range of `rotation_deg` either way takes in; none without it.
-pub(super) fn turned(identity: Option<Vec<f32>>, rotation_deg: f64) -> Vec<Vec<f32>> {
+/// `identity`, a target that begins with the cosine and sine of a rotation, and the same after each of
+/// `steps` on the circle that a range of `rotation_deg` either way takes in; none without it.
+pub(super) fn turned(identity: Option<Vec<f32>>, rotation_deg: f64, steps: u64) -> Vec<Vec<f32>> {
     let Some(identity) = identity else {
         return Vec::new();
     };
-    let turns = QUARTER_TURNS.iter().zip([0.0, 90.0, 180.0, 90.0]);
-    let within = turns.filter(|(_, degrees)| *degrees <= rotation_deg);
-    let after = within.map(|(direction, _)| {
+    let degrees = |step: u64| 360.0 * step.min(steps - step) as f64 / steps as f64;
+    let within = (0..steps).filter(|step| degrees(*step) <= rotation_deg);
+    let after = within.map(|step| {
         let mut target = identity.clone();
-        target[..2].copy_from_slice(&direction.map(|value| value as f32));
+        target[..2].copy_from_slice(&direction_of(step, steps).map(|value| value as f32));
         target
     });
     after.collect()
+}
+
+/// (cosine, sine) of `step` of `steps` on the circle, exact at the quarter turns.
+pub(super) fn direction_of(step: u64, steps: u64) -> [f64; 2] {
+    match step * 4 {
+        0 => [1.0, 0.0],
+        four if four == steps => [0.0, 1.0],
+        four if four == 2 * steps => [-1.0, 0.0],
+        four if four == 3 * steps => [0.0, -1.0],
+        _ => {
+            let (sin, cos) = (TAU * step as f64 / steps as f64).sin_cos();
+            [cos, sin]
+        }
+    }
 }
 
 /// A shift along x and y, each uniform within `translation` of its side: in pixels, and as a share

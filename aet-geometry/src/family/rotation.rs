@@ -1,12 +1,10 @@
 //! The rotation family: any angle, or equally spaced ones such as the quarter turns of RotNet (arXiv
 //! 1803.07728), with the angle regressed instead of classified.
 
-use std::f64::consts::TAU;
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::motion::{Motion, turned};
+use super::motion::{Motion, direction_of, turned};
 use super::{FamilyError, Sampled, TransformationFamily, check, draw};
 use crate::scalar::{Matrix, Scalar};
 
@@ -80,10 +78,11 @@ impl TransformationFamily for Rotation {
     }
 
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
-        turned(
-            self.identity_target(size),
-            self.steps.map_or(self.rotation_deg, |_| 180.0),
-        )
+        let (most, steps) = match self.steps {
+            Some(_) => (180.0, 4),
+            None => (self.rotation_deg, 8),
+        };
+        turned(self.identity_target(size), most, steps)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {
@@ -91,20 +90,6 @@ impl TransformationFamily for Rotation {
         match self.steps {
             Some(steps) => check::within(NAME, "steps", f64::from(steps), [2.0, 360.0]),
             None => Ok(()),
-        }
-    }
-}
-
-/// (cosine, sine) of `step` of `steps` on the circle, exact at the quarter turns.
-fn direction_of(step: u64, steps: u64) -> [f64; 2] {
-    match step * 4 {
-        0 => [1.0, 0.0],
-        four if four == steps => [0.0, 1.0],
-        four if four == 2 * steps => [-1.0, 0.0],
-        four if four == 3 * steps => [0.0, -1.0],
-        _ => {
-            let (sin, cos) = (TAU * step as f64 / steps as f64).sin_cos();
-            [cos, sin]
         }
     }
 }

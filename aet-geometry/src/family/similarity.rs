@@ -80,7 +80,7 @@ impl TransformationFamily for Similarity {
     }
 
     fn anchors(&self, size: [usize; 2]) -> Vec<Vec<f32>> {
-        turned(self.identity_target(size), self.rotation_deg)
+        turned(self.identity_target(size), self.rotation_deg, 8)
     }
 
     fn validate(&self) -> Result<(), FamilyError> {

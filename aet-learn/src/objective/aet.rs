@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::distance::Distance;
 use super::estimate::{Answer, Candidates};
-use super::siamese::{linear_layer, siamese_features};
+use super::siamese::{
+    Hidden, check_hidden, decode, decoder_layers, hidden_label, siamese_features,
+};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
@@ -78,6 +80,10 @@ pub struct AetConfig {
     pub reduction: Reduction,
     /// What the distance of images is, for `loss = "image"`.
     pub distance: Distance,
+    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
+    /// number for x and one for t(x), added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
 }
 
 impl AetConfig {
@@ -118,6 +124,7 @@ impl Pretext for AetConfig {
     }
 
     fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        check_hidden(self.hidden)?;
         self.check(family)
     }
 
@@ -130,7 +137,7 @@ impl Pretext for AetConfig {
             Loss::Corners => ", loss corners",
             Loss::Image => ", loss image",
         };
-        format!("aet {}{by}", family.name())
+        format!("aet {}{by}{}", family.name(), hidden_label(self.hidden))
     }
 
     fn task(&self, experiment: &Experiment) -> String {
@@ -218,8 +225,10 @@ fn one_colour(images: &Tensor<4>) -> Tensor<4> {
 /// The siamese decoder and its loss.
 #[derive(Module, Debug)]
 pub struct Aet {
-    /// `[2 * channels, target length]`; with several candidates, that for each of them and their
-    /// scores.
+    /// Hidden units, if there are some.
+    pub hidden: Option<Hidden>,
+    /// `[2 * channels or hidden units, target length]`; with several candidates, that for each of them
+    /// and their scores.
     pub weight: Param<Tensor<2>>,
     /// As many numbers as `weight` has columns.
     pub bias: Param<Tensor<1>>,
@@ -269,8 +278,9 @@ impl Aet {
             Loss::Parameters | Loss::Matrix | Loss::Corners => Candidates::one(family),
         };
         let size = [2 * task.channels, candidates.outputs()];
-        let (weight, bias) = linear_layer(size, seed, device);
+        let (hidden, (weight, bias)) = decoder_layers(size, config.hidden, seed, device);
         Self {
+            hidden,
             weight,
             bias,
             config: config.clone(),
@@ -309,7 +319,7 @@ impl Aet {
 
     /// Features of both views, `[batch, 2 * channels]`, to what is said of them.
     pub(super) fn decode(&self, features: Tensor<2>) -> Answer {
-        let outputs = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
+        let outputs = decode(features, self.hidden.as_ref(), &self.weight, &self.bias);
         self.candidates.answer(outputs)
     }
 

@@ -11,7 +11,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::aet::AetConfig;
-use super::siamese::{End, linear_layer, siamese_features};
+use super::siamese::{
+    End, Hidden, check_hidden, decode, decoder_layers, hidden_label, siamese_features,
+};
 use super::{Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick};
 use crate::backbone::Encoder;
 use crate::batch::{Batch, PairBatch};
@@ -28,13 +30,19 @@ const LOG_VARIANCE: [f64; 2] = [-12.0, 5.0];
 /// Names of the shares of components inside the intervals of [`INTERVALS`].
 const COVERAGES: [&str; 3] = ["coverage_50", "coverage_90", "coverage_95"];
 
-/// The variational objective; it has nothing to set.
+/// The variational objective.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AvtConfig {}
+#[serde(deny_unknown_fields, default)]
+pub struct AvtConfig {
+    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
+    /// number for x and one for t(x), added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+}
 
 impl Pretext for AvtConfig {
     fn validate(&self, family: &Family) -> Result<(), ConfigError> {
+        check_hidden(self.hidden)?;
         if family.surrogate().is_none() {
             return Ok(());
         }
@@ -43,7 +51,8 @@ impl Pretext for AvtConfig {
     }
 
     fn label(&self, experiment: &Experiment) -> String {
-        format!("avt {}", experiment.transformation.name())
+        let family = experiment.transformation.name();
+        format!("avt {family}{}", hidden_label(self.hidden))
     }
 
     fn task(&self, experiment: &Experiment) -> String {
@@ -74,7 +83,7 @@ impl Pretext for AvtConfig {
     }
 
     fn init(&self, task: &Task<'_>, seed: u64, device: &Device) -> Result<Objective, LearnError> {
-        Ok(Objective::Avt(Avt::new(task, seed, device)))
+        Ok(Objective::Avt(Avt::new(self, task, seed, device)))
     }
 }
 
@@ -100,7 +109,9 @@ impl Decoder for Avt {
 /// The siamese decoder of means and log-variances.
 #[derive(Module, Debug)]
 pub struct Avt {
-    /// `[2 * channels, 2 * target length]`: means, then log-variances.
+    /// Hidden units, if there are some.
+    pub hidden: Option<Hidden>,
+    /// `[2 * channels or hidden units, 2 * target length]`: means, then log-variances.
     pub weight: Param<Tensor<2>>,
     /// `[2 * target length]`.
     pub bias: Param<Tensor<1>>,
@@ -113,10 +124,11 @@ pub struct Avt {
 impl Avt {
     /// A decoder with weights from U(-1/sqrt(inputs), 1/sqrt(inputs)) and biases of 0, so that its
     /// first variances are about 1.
-    pub fn new(task: &Task<'_>, seed: u64, device: &Device) -> Self {
+    pub fn new(config: &AvtConfig, task: &Task<'_>, seed: u64, device: &Device) -> Self {
         let size = [2 * task.channels, 2 * task.family.target_len()];
-        let (weight, bias) = linear_layer(size, (seed, 0), device);
+        let (hidden, (weight, bias)) = decoder_layers(size, config.hidden, (seed, 0), device);
         Self {
+            hidden,
             weight,
             bias,
             family: task.family.clone(),
@@ -127,7 +139,7 @@ impl Avt {
     /// Means and log-variances of the normalised target, `[batch, target length]` each.
     pub fn distribution(&self, encoder: &Encoder, batch: &PairBatch) -> [Tensor<2>; 2] {
         let features = siamese_features(encoder, &self.framing.seen_pair(batch));
-        let answers = features.matmul(self.weight.val()) + self.bias.val().unsqueeze();
+        let answers = decode(features, self.hidden.as_ref(), &self.weight, &self.bias);
         let count = self.family.target_len();
         let mean = End::of_family(&self.family).of(answers.clone().narrow(1, 0, count));
         let [low, high] = LOG_VARIANCE;

@@ -215,7 +215,7 @@ mod tests {
     fn candidates_are_near_the_anchors_and_no_further_than_allowed() {
         for (kind, count) in [
             ("projective", 4),
-            ("rotation", 4),
+            ("rotation", 8),
             ("dihedral", 8),
             ("scaling", 1),
         ] {

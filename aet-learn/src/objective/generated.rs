@@ -11,7 +11,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::aet::Reduction;
-use super::siamese::{linear_layer, siamese_features};
+use super::siamese::{
+    Hidden, check_hidden, decode, decoder_layers, hidden_label, siamese_features,
+};
 use super::{
     Decoder, Objective, ObjectiveOutput, Pretext, Task, Trivial, Yardstick, images_with_draws,
 };
@@ -29,6 +31,10 @@ pub struct GeneratedConfig {
     pub generator: PathBuf,
     /// How the squared differences of z / sigma become one number.
     pub reduction: Reduction,
+    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
+    /// number for x and one for t(x), added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
     /// Numbers of z, read from the generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub axes: Option<usize>,
@@ -49,6 +55,7 @@ impl Pretext for GeneratedConfig {
     }
 
     fn validate(&self, _family: &Family) -> Result<(), ConfigError> {
+        check_hidden(self.hidden)?;
         if self.axes.is_some() {
             return Ok(());
         }
@@ -58,7 +65,7 @@ impl Pretext for GeneratedConfig {
     }
 
     fn label(&self, _experiment: &Experiment) -> String {
-        "aet gan-induced".into()
+        format!("aet gan-induced{}", hidden_label(self.hidden))
     }
 
     fn task(&self, _experiment: &Experiment) -> String {
@@ -103,9 +110,10 @@ impl Pretext for GeneratedConfig {
             });
         }
         let size = [2 * task.channels, shape.axes];
-        let (weight, bias) = linear_layer(size, (seed, 0), device);
+        let (hidden, (weight, bias)) = decoder_layers(size, self.hidden, (seed, 0), device);
         Ok(Objective::Generated(Generated {
             generator: generator.to_device(device),
+            hidden,
             weight,
             bias,
             reduction: self.reduction,
@@ -118,7 +126,9 @@ impl Pretext for GeneratedConfig {
 pub struct Generated {
     /// G.
     pub generator: LocalGenerator,
-    /// `[2 * channels, axes]`.
+    /// Hidden units, if there are some.
+    pub hidden: Option<Hidden>,
+    /// `[2 * channels or hidden units, axes]`.
     pub weight: Param<Tensor<2>>,
     /// `[axes]`.
     pub bias: Param<Tensor<1>>,
@@ -160,6 +170,6 @@ impl Decoder for Generated {
     /// z / sigma, `[batch, axes]`.
     fn predict(&self, encoder: &Encoder, batch: &Batch) -> Tensor<2> {
         let features = siamese_features(encoder, &self.pairs(batch));
-        features.matmul(self.weight.val()) + self.bias.val().unsqueeze()
+        decode(features, self.hidden.as_ref(), &self.weight, &self.bias)
     }
 }

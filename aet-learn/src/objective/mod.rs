@@ -29,7 +29,7 @@ pub use ensemble::{Ensemble, EnsembleConfig, Member};
 pub use generated::{Generated, GeneratedConfig};
 pub use lgan::{Lgan, LganConfig};
 pub use rotnet::{RotNet, RotNetConfig, TURNS};
-pub use siamese::global_average;
+pub use siamese::{Hidden, global_average};
 
 use crate::backbone::Encoder;
 use crate::batch::Batch;

@@ -1,21 +1,40 @@
-//! What decoders of transformations share: features of both views, and a linear layer on them.
+//! What decoders of transformations share: features of both views, and the layers on them.
 
 use aet_data::random::{self, Purpose, unit};
 use aet_geometry::{Family, TransformationFamily};
-use burn::module::Param;
+use burn::module::{Module, Param};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng;
 
 use crate::backbone::Encoder;
 use crate::batch::PairBatch;
+use crate::error::ConfigError;
 
-/// Weight `[inputs, outputs]` from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias `[outputs]` of 0, of
-/// the decoder at a place among those of a seed.
-pub(super) fn linear_layer(
-    [inputs, outputs]: [usize; 2],
-    (seed, place): (u64, u64),
-    device: &Device,
-) -> (Param<Tensor<2>>, Param<Tensor<1>>) {
-    let mut rng = random::generator(seed, place, 1, Purpose::Init);
+/// Units that a hidden layer may have.
+const HIDDEN_UNITS: std::ops::RangeInclusive<usize> = 1..=65_536;
+
+/// Refuses a number of hidden units, `objective.hidden`, that no decoder has.
+pub(super) fn check_hidden(units: Option<usize>) -> Result<(), ConfigError> {
+    match units {
+        Some(units) if !HIDDEN_UNITS.contains(&units) => {
+            let range = "from 1 to 65536 units, or left out for none";
+            Err(ConfigError::range("objective.hidden", range, units))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is added to the name of a method whose decoder has hidden units.
+pub(super) fn hidden_label(units: Option<usize>) -> String {
+    units.map_or_else(String::new, |units| format!(", {units} hidden units"))
+}
+
+/// A linear layer of a decoder: its weight `[inputs, outputs]` and bias `[outputs]`.
+pub(super) type Linear = (Param<Tensor<2>>, Param<Tensor<1>>);
+
+/// Weight from U(-1/sqrt(inputs), 1/sqrt(inputs)) and bias of 0, by draws of its own.
+fn linear_layer([inputs, outputs]: [usize; 2], mut rng: impl Rng, device: &Device) -> Linear {
     let bound = 1.0 / (inputs as f64).sqrt();
     let weight: Vec<f32> = (0..inputs * outputs)
         .map(|_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32)
@@ -26,6 +45,51 @@ pub(super) fn linear_layer(
         Param::from_tensor(Tensor::from_data(weight, device)),
         Param::from_tensor(Tensor::from_data(bias, device)),
     )
+}
+
+/// Hidden units with a ReLU between the features of both views and a decoder's linear layer. Without
+/// them, as released, an answer is a number for x and one for t(x), added, which cannot tell what only
+/// both together do: whether t mirrored an image that is as likely either way.
+#[derive(Module, Debug)]
+pub struct Hidden {
+    /// `[2 * channels, units]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[units]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+/// The layers of a decoder from `inputs` features to `outputs` numbers, through hidden units if there
+/// are some; each with draws of its own, by the decoder's place among those of a seed.
+pub(super) fn decoder_layers(
+    [inputs, outputs]: [usize; 2],
+    hidden: Option<usize>,
+    (seed, place): (u64, u64),
+    device: &Device,
+) -> (Option<Hidden>, Linear) {
+    let draws = |layer| random::generator(seed, place, layer, Purpose::Init);
+    let last = [hidden.unwrap_or(inputs), outputs];
+    let hidden = hidden.map(|units| {
+        let (weight, bias) = linear_layer([inputs, units], draws(2), device);
+        Hidden { weight, bias }
+    });
+    (hidden, linear_layer(last, draws(1), device))
+}
+
+/// `[batch, inputs]` features through the layers of a decoder, `[batch, outputs]`.
+pub(super) fn decode(
+    features: Tensor<2>,
+    hidden: Option<&Hidden>,
+    weight: &Param<Tensor<2>>,
+    bias: &Param<Tensor<1>>,
+) -> Tensor<2> {
+    let linear = |rows: Tensor<2>, weight: &Param<Tensor<2>>, bias: &Param<Tensor<1>>| {
+        rows.matmul(weight.val()) + bias.val().unsqueeze()
+    };
+    let rows = match hidden {
+        Some(hidden) => relu(linear(features, &hidden.weight, &hidden.bias)),
+        None => features,
+    };
+    linear(rows, weight, bias)
 }
 
 /// What a decoder's linear layer ends in.
