@@ -44,6 +44,14 @@ impl PretextLoss {
         named.map_or(f64::NAN, |(_, value)| *value)
     }
 
+    /// Whether the metric is better than that of the trivial answer.
+    pub fn beats_trivial(&self) -> bool {
+        match self.yardstick.trivial {
+            Trivial::Chance(_) => self.metric() > self.trivial_metric,
+            _ => self.metric() < self.trivial_metric,
+        }
+    }
+
     /// The keys of an epoch's record that say what `test` found: `test_loss`, `test_` with the name
     /// of every part, such as `test_mse`, and behind the metric's `_of_` with the name of the trivial
     /// answer, such as `test_mse_of_mean`. Null where nothing was measured.

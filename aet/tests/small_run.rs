@@ -90,6 +90,26 @@ fn what_takes_memory_is_told_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_task_that_was_not_learnt_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = |more: &[&str]| {
+        let output = aet(folder.path(), &[SMALL, &["--epochs=1"], more].concat());
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{log}");
+        log
+    };
+    // Steps at such a rate go too far.
+    let (fast, blur) = ("--set=schedule.rate=0.5", "--set=transformation.kind=blur");
+    for statistics in ["running", "batch"] {
+        let statistics = format!("--set=evaluation.statistics={statistics}");
+        let log = log(&[fast, blur, &statistics]);
+        assert!(log.contains("no better than mean 0."), "{log}");
+        let has_advice = log.contains("--set evaluation.statistics=batch");
+        assert_eq!(has_advice, statistics.ends_with("running"), "{log}");
+    }
+}
+
+#[test]
 fn the_report_loads_nothing_from_elsewhere() {
     let (folder, _) = finished();
     let page = std::fs::read_to_string(folder.path().join("runs/small/report.html")).unwrap();

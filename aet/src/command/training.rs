@@ -7,14 +7,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aet_data::steps_per_epoch;
 use aet_learn::Device;
-use aet_learn::config::Experiment;
+use aet_learn::config::{Experiment, Statistics};
 use aet_learn::data::Datasets;
+use aet_learn::evaluate::PretextLoss;
 use aet_learn::generator::GENERATOR_FILE;
 use aet_learn::memory::holdings;
+use aet_learn::objective::Yardstick;
 use aet_learn::probe::{Comparison, ProbeData};
 use aet_learn::recovery::recovery;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
-use aet_learn::train::{Outcome, train};
+use aet_learn::train::{Event, Outcome, train};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -273,7 +275,11 @@ fn train_to_the_end(
     }
     let mut view = TrainingView::new(experiment.objective.items());
     let watch = interrupt::watch();
+    let mut last_test = None;
     let outcome = train(run, datasets, devices, &mut |event| {
+        if let Event::Epoch { test, .. } = event {
+            last_test.clone_from(test);
+        }
         view.on(event);
         if watch.is_asked_to_stop() {
             ControlFlow::Break(())
@@ -283,6 +289,10 @@ fn train_to_the_end(
     })?;
     drop(view);
     if let Outcome::Finished(_) = outcome {
+        let statistics = experiment.evaluation.statistics;
+        if let Some(advice) = last_test.and_then(|test| unlearnt(&test, statistics)) {
+            note(&format!("run {}: {advice}", run.path().display()));
+        }
         return Ok(());
     }
     let step = run.progress()?.unwrap_or_default().step;
@@ -305,6 +315,26 @@ fn few_steps(experiment: &Experiment, images: usize) -> Option<String> {
             "{} in all, too few to learn much; --epochs {} makes {enough}",
             counted(steps, "step"),
             enough.div_ceil(each)
+        )
+    })
+}
+
+/// Advice where test images are answered for no better than without features.
+fn unlearnt(test: &PretextLoss, statistics: Statistics) -> Option<String> {
+    let other_cause = match statistics {
+        Statistics::Running => {
+            "; or, where the training loss says that it was, images differ from their copies in their \
+             statistics, which --set evaluation.statistics=batch keeps apart"
+        }
+        Statistics::Batch => "",
+    };
+    let Yardstick { metric, trivial } = test.yardstick;
+    (!test.beats_trivial()).then(|| {
+        format!(
+            "test {metric} {:.4} is no better than {} {:.4}, so the task was not learnt{other_cause}",
+            test.metric(),
+            trivial.name(),
+            test.trivial_metric
         )
     })
 }
