@@ -313,39 +313,49 @@ fn the_gradient_of_adaptive_pooling_is_that_of_its_definition() {
 #[test]
 fn views_made_on_the_device_are_those_of_the_loader() {
     let Some(device) = device() else { return };
-    let experiment = experiment(&["augment={crop_padding=2,horizontal_flip=true}"]);
-    let images = open(&experiment).train;
-    let plan = experiment.training_pipeline().plan().unwrap();
-    let resident = Resident::load(&images, plan.clone(), &device).unwrap();
-    let batch = |pipeline: Arc<dyn ItemPipeline>| {
-        let plan = support::plan(24);
-        let batches = Loader::epoch(Arc::clone(&images), pipeline, plan, 0);
-        batches.unwrap().next().unwrap().unwrap()
-    };
-    let expected = Batch::from_host(batch(experiment.training_pipeline()), &Device::flex());
-    let found = divide(
-        &batch(Arc::new(plan)),
-        &[resident],
-        std::slice::from_ref(&device),
-        1,
-    );
-    let found = &found[0][0];
-    assert_eq!(
-        host_values(found.target.clone()),
-        host_values(expected.target.clone())
-    );
-    // One level of 256, normalised.
-    let level = 1.0 / (255.0 * 0.1994);
-    for (view, allowed) in [(0, 1e-5), (1, 1.01 * level)] {
-        let values = host_values(found.views[view].clone());
-        let expected = host_values(expected.views[view].clone());
-        let off = values.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-        let share = off.clone().filter(|off| *off > 1e-3).count() as f32 / values.len() as f32;
-        let most = off.fold(0.0_f32, f32::max);
-        println!("view {view}: {:.2}% off, by {most} at most", 100.0 * share);
-        assert!(
-            most < allowed && share < 0.02,
-            "view {view}: {most}, {share}"
+    let ensemble = "objective={kind=\"ensemble\",members=[{transformation={kind=\"affine\"}},\
+                    {transformation={kind=\"dihedral\"}}]}";
+    for change in ["transformation.kind=projective", ensemble] {
+        let augment = "augment={crop_padding=2,horizontal_flip=true}";
+        let experiment = experiment(&[augment, change]);
+        let images = open(&experiment).train;
+        let plan = experiment.training_pipeline().plan().unwrap();
+        let resident = Resident::load(&images, plan.clone(), &device).unwrap();
+        let batch = |pipeline: Arc<dyn ItemPipeline>| {
+            let plan = support::plan(24);
+            let batches = Loader::epoch(Arc::clone(&images), pipeline, plan, 0);
+            batches.unwrap().next().unwrap().unwrap()
+        };
+        let expected = Batch::from_host(batch(experiment.training_pipeline()), &Device::flex());
+        let found = divide(
+            &batch(Arc::new(plan)),
+            &[resident],
+            std::slice::from_ref(&device),
+            1,
         );
+        let found = &found[0][0];
+        assert_eq!(
+            host_values(found.target.clone()),
+            host_values(expected.target.clone())
+        );
+        assert_eq!(found.views.len(), expected.views.len());
+        // One level of 256, normalised.
+        let level = 1.0 / (255.0 * 0.1994);
+        let pairs = found.views.iter().zip(&expected.views);
+        for (view, (found, expected)) in pairs.enumerate() {
+            let allowed = if view == 0 { 1e-5 } else { 1.01 * level };
+            let (values, expected) = (host_values(found.clone()), host_values(expected.clone()));
+            let off = values.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            let share = off.clone().filter(|off| *off > 1e-3).count() as f32 / values.len() as f32;
+            let most = off.fold(0.0_f32, f32::max);
+            println!(
+                "{change}, view {view}: {:.2}% off, by {most} at most",
+                100.0 * share
+            );
+            assert!(
+                most < allowed && share < 0.02,
+                "{change}, view {view}: {most}, {share}"
+            );
+        }
     }
 }

@@ -228,7 +228,7 @@ impl Chains {
 
 /// Whether fused operations are used where they can be; `AET_FUSED=off` in the environment turns them
 /// off, to compare.
-pub(super) fn is_on() -> bool {
+pub(crate) fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     *ON.get_or_init(|| std::env::var("AET_FUSED").as_deref() != Ok("off"))
 }

@@ -25,6 +25,8 @@ pub use norm::BatchNorm;
 pub use resnet::{ResNet, ResNetConfig, Residual, Stem};
 pub use unit::Unit;
 
+#[cfg(feature = "cube")]
+pub(crate) use fused::is_on as kernels_are_on;
 pub(crate) use unit::normal_values;
 
 use crate::error::ConfigError;

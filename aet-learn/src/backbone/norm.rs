@@ -12,7 +12,7 @@ use crate::replica;
 /// Added to the variance before the square root, as in PyTorch.
 pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running statistics, as in PyTorch.
-const MOMENTUM: f64 = 0.1;
+pub(super) const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[batch, channels, height, width]`, per channel.
 ///
@@ -130,27 +130,23 @@ impl BatchNorm {
     /// Moves the running statistics towards the mean and the biased variance, `[channels]`, of a
     /// batch with `count` values for each channel.
     pub(super) fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
-        self.follow_all(vec![[mean, variance]], count);
-    }
-
-    /// [`follow`](Self::follow) for the means and variances of several batches, one after the other.
-    pub(super) fn follow_all(&self, statistics: Vec<[Tensor<1>; 2]>, count: usize) {
         let count = count as f64;
         let unbiased = count / (count - 1.0).max(1.0);
-        let (means, variances) = statistics.into_iter().map(<(_, _)>::from).unzip();
-        blend(&self.running_mean, means, 1.0);
-        blend(&self.running_var, variances, unbiased);
+        blend(&self.running_mean, mean, 1.0);
+        blend(&self.running_var, variance, unbiased);
     }
 }
 
-/// Moves a running statistic towards those of batches, in turn, times `correction`.
-fn blend(running: &RunningState<Tensor<1>>, batches: Vec<Tensor<1>>, correction: f64) {
-    let blended = batches
-        .into_iter()
-        .fold(running.value_sync(), |old, batch| {
-            old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM * correction)
-        });
-    running.update(blended.detach());
+/// Moves a running statistic towards that of a batch times `correction`.
+fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>, correction: f64) {
+    let old = running.value_sync();
+    let moved = old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM * correction);
+    set_running(running, moved);
+}
+
+/// Sets a running statistic.
+pub(super) fn set_running(running: &RunningState<Tensor<1>>, value: Tensor<1>) {
+    running.update(value.detach());
     // An update is only noted until the next reading; a checkpoint in between has to hold it.
     running.value_sync();
 }

@@ -10,10 +10,12 @@ use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, cubecl::ir::FloatKind};
 
-use super::ViewNormBackend;
+use super::{Normed, ViewNormBackend};
 
 /// Added to the variance before the square root.
 const EPSILON: f32 = super::super::norm::EPSILON as f32;
+/// Weight of a view in the running statistics.
+const MOMENTUM: f32 = super::super::norm::MOMENTUM as f32;
 /// Most consecutive channels that a thread has; no vector of every device holds more.
 const LANES: usize = 4;
 /// Parts that the rows of a view are summed in at first, at most.
@@ -85,28 +87,45 @@ fn fold<N: Size>(
     out[ABSOLUTE_POS] = sum;
 }
 
-/// Means and biased variances from the sums of [`sum_parts`].
+/// Means and biased variances of each view from the sums of [`sum_parts`], and the running ones moved
+/// towards those of the views in turn.
 #[cube(launch)]
 fn moments<F: Float, N: Size>(
     input: &Tensor<Vector<F, N>>,
     sums: &Tensor<Vector<f32, N>>,
+    running_mean: &Tensor<Vector<f32, N>>,
+    running_variance: &Tensor<Vector<f32, N>>,
     statistics: &mut Tensor<Vector<f32, N>>,
+    moved_mean: &mut Tensor<Vector<f32, N>>,
+    moved_variance: &mut Tensor<Vector<f32, N>>,
+    views: usize,
     rows: usize,
     pitch: usize,
     channels: usize,
-    threads: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= threads {
+    if ABSOLUTE_POS >= channels {
         terminate!();
     }
-    let (view, _part, channel, place) = place_of(ABSOLUTE_POS, 1, channels);
-    let count = Vector::<f32, N>::new(f32::cast_from(rows));
-    let off = sums[place] / count;
-    let shift = Vector::<f32, N>::cast_from(input[view * rows * pitch + channel]);
-    let variance = sums[place + channels] / count - off * off;
-    statistics[place] = shift + off;
-    statistics[place + channels] = max(variance, Vector::<f32, N>::new(0.0f32));
+    let channel = ABSOLUTE_POS;
+    let count = f32::cast_from(rows);
+    let unbiased = count / max(count - 1.0f32, 1.0f32);
+    let kept = Vector::<f32, N>::new(1.0f32 - MOMENTUM);
+    let mut mean = running_mean[channel];
+    let mut spread = running_variance[channel];
+    for view in 0..views {
+        let place = view * 2 * channels + channel;
+        let off = sums[place] / Vector::<f32, N>::new(count);
+        let shift = Vector::<f32, N>::cast_from(input[view * rows * pitch + channel]);
+        let variance = sums[place + channels] / Vector::<f32, N>::new(count) - off * off;
+        let variance = max(variance, Vector::<f32, N>::new(0.0f32));
+        statistics[place] = shift + off;
+        statistics[place + channels] = variance;
+        mean = mean * kept + (shift + off) * Vector::<f32, N>::new(MOMENTUM);
+        spread = spread * kept + variance * Vector::<f32, N>::new(MOMENTUM * unbiased);
+    }
+    moved_mean[channel] = mean;
+    moved_variance[channel] = spread;
 }
 
 /// One over the deviation.
@@ -391,12 +410,16 @@ impl ViewNormBackend for CubeBackend {
         input: CubeTensor,
         gamma: CubeTensor,
         beta: CubeTensor,
+        running_mean: CubeTensor,
+        running_variance: CubeTensor,
         views: usize,
         rectified: bool,
-    ) -> (CubeTensor, CubeTensor) {
+    ) -> Normed<Self> {
         let plan = Plan::new(&input, views);
         let input = plan.rows_of(input);
         let [gamma, beta] = [gamma, beta].map(into_contiguous);
+        let [running_mean, running_variance] =
+            [running_mean, running_variance].map(into_contiguous);
         let sums = plan.empty_sums(&input, plan.parts());
         let threads = views * plan.parts() * plan.channels;
         let (count, dim) = launch_size(&sums, threads);
@@ -416,8 +439,10 @@ impl ViewNormBackend for CubeBackend {
         );
         let sums = plan.folded(&input, sums);
         let statistics = plan.empty_sums(&input, 1);
-        let threads = views * plan.channels;
-        let (count, dim) = launch_size(&statistics, threads);
+        let channels = || Shape::new([plan.channels * plan.lanes]);
+        let [moved_mean, moved_variance] =
+            [channels(), channels()].map(|shape| plan.empty(&input, shape, DType::F32));
+        let (count, dim) = launch_size(&statistics, plan.channels);
         moments::launch(
             &statistics.client,
             count,
@@ -425,11 +450,15 @@ impl ViewNormBackend for CubeBackend {
             plan.lanes,
             input.tensor.clone().into_tensor_arg(),
             sums.into_tensor_arg(),
+            running_mean.into_tensor_arg(),
+            running_variance.into_tensor_arg(),
             statistics.clone().into_tensor_arg(),
+            moved_mean.clone().into_tensor_arg(),
+            moved_variance.clone().into_tensor_arg(),
+            views,
             plan.rows,
             input.pitch,
             plan.channels,
-            threads,
             plan.element(),
         );
         let output = plan.empty_rows(&input);
@@ -452,7 +481,8 @@ impl ViewNormBackend for CubeBackend {
             rectified,
             plan.element(),
         );
-        (permute_nhwc_to_nchw(output), statistics)
+        let output = permute_nhwc_to_nchw(output);
+        (output, statistics, moved_mean, moved_variance)
     }
 
     fn view_norm_backward(

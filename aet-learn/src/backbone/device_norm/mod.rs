@@ -20,23 +20,41 @@ use burn::backend::{
 use burn::tensor::{DType, Shape, Slice, Tensor};
 
 use super::fused;
-use super::norm::BatchNorm;
+use super::norm::{BatchNorm, set_running};
 use crate::replica;
+
+/// What normalisation gives: the output, statistics of the views, and the running mean and variance.
+type Normed<B> = (
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+);
 
 /// The operations that a backend needs for normalisation by views.
 #[backend_extension(Autodiff, Cube, Fusion)]
 pub trait ViewNormBackend: Backend {
     /// `input`, `[batch, channels, height, width]`, each of the `views` equal parts of the batch normalised
-    /// with its own statistics, and clipped at 0 if `rectified`; and the statistics, `[views, 2,
-    /// channels]`: means, then biased variances.
-    #[fusion(meta = |input, gamma, _, views, _| (input.clone(), statistics_of(gamma, *views)))]
+    /// with its own statistics, and clipped at 0 if `rectified`; the statistics, `[views, 2, channels]`:
+    /// means, then biased variances; and the running mean and variance, moved towards those of the views
+    /// in turn.
+    #[fusion(meta = |input, gamma, _, mean, variance, views, _| {
+        (input.clone(), statistics_of(gamma, *views), mean.clone(), variance.clone())
+    })]
     fn view_norm(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         views: usize,
         rectified: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    );
 
     /// The gradient of the input from that of the output; and for each view the sums of the gradient
     /// after scale and shift, and of it times the normalised input, `[views, 2, channels]`.
@@ -115,19 +133,29 @@ impl<B: ViewNormBackend, C: CheckpointStrategy> ViewNormBackend for Autodiff<B, 
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         views: usize,
         rectified: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> Normed<Self> {
         let nodes = [input.node(), gamma.node(), beta.node()];
         let prepared = ViewNormBackward
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful();
         let [input, gamma, beta] = [input, gamma, beta].map(|tensor| tensor.into_primitive());
-        match prepared {
+        let [mean, variance] = [running_mean, running_variance].map(Self::inner);
+        let (output, statistics, mean, variance) = B::view_norm(
+            input.clone(),
+            gamma.clone(),
+            beta.clone(),
+            mean,
+            variance,
+            views,
+            rectified,
+        );
+        let output = match prepared {
             OpsKind::Tracked(prepared) => {
-                let (output, statistics) =
-                    B::view_norm(input.clone(), gamma.clone(), beta.clone(), views, rectified);
                 let kept = Kept {
                     input,
                     gamma,
@@ -135,13 +163,12 @@ impl<B: ViewNormBackend, C: CheckpointStrategy> ViewNormBackend for Autodiff<B, 
                     statistics: statistics.clone(),
                     rectified,
                 };
-                (prepared.finish(kept, output), Self::from_inner(statistics))
+                prepared.finish(kept, output)
             }
-            OpsKind::UnTracked(prepared) => {
-                let (output, statistics) = B::view_norm(input, gamma, beta, views, rectified);
-                (prepared.finish(output), Self::from_inner(statistics))
-            }
-        }
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        };
+        let [statistics, mean, variance] = [statistics, mean, variance].map(Self::from_inner);
+        (output, statistics, mean, variance)
     }
 
     fn view_norm_backward(
@@ -181,19 +208,16 @@ pub(super) fn forward(
     views: usize,
     rectified: bool,
 ) -> Tensor<4> {
-    let [batch, channels, height, width] = input.dims();
-    let [gamma, beta] = [&norm.gamma, &norm.beta].map(|parameter| parameter.val().into_dispatch());
-    let (output, statistics) =
-        Dispatch::view_norm(input.into_dispatch(), gamma, beta, views, rectified);
-    let statistics = Tensor::<3>::from_dispatch(statistics);
-    let of_a_view = |view: usize| {
-        [0, 1].map(|row| {
-            let part = statistics.clone().narrow(0, view, 1).narrow(1, row, 1);
-            part.reshape([channels])
-        })
-    };
-    let statistics = (0..views).map(of_a_view).collect();
-    norm.follow_all(statistics, batch / views * height * width);
+    let parameters = [&norm.gamma, &norm.beta].map(|parameter| parameter.val().into_dispatch());
+    let running = [&norm.running_mean, &norm.running_var];
+    let old = running.map(|statistic| statistic.value_sync().into_dispatch());
+    let ([gamma, beta], [mean, variance]) = (parameters, old);
+    let input = input.into_dispatch();
+    let (output, _, mean, variance) =
+        Dispatch::view_norm(input, gamma, beta, mean, variance, views, rectified);
+    for (statistic, moved) in running.into_iter().zip([mean, variance]) {
+        set_running(statistic, Tensor::from_dispatch(moved));
+    }
     Tensor::from_dispatch(output)
 }
 

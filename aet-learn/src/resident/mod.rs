@@ -5,9 +5,12 @@
 //! levels of 256 after weighing them in whole numbers, this does so after weighing them in f32, so that
 //! one in some hundred values differs by one level.
 
+#[cfg(feature = "cube")]
+mod kernel;
+
 use std::sync::Arc;
 
-use aet_data::{HostBatch, ImageSet, ItemPipeline, PairPlan};
+use aet_data::{HostBatch, ImageSet, ItemPipeline, Normalisation, PairPlan};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -28,6 +31,8 @@ const HORIZON: f64 = 1e-6;
 pub struct Resident {
     /// `[images, 3, height * width]`, levels from 0 to 255.
     pixels: Tensor<3, Int>,
+    /// Scale, offset and fill, of three channels each, `[9]`.
+    colours: Tensor<1>,
     height: usize,
     width: usize,
     plan: PairPlan,
@@ -73,8 +78,13 @@ impl Resident {
                 Tensor::from_data(data, (&device, DType::I32))
             }
         };
+        let Normalisation { mean, std } = &plan.normalisation;
+        let scale = std.map(|std| 1.0 / (255.0 * std));
+        let offset: [f32; 3] = std::array::from_fn(|at| -mean[at] / std[at]);
+        let colours = [scale, offset, plan.fill.map(f32::from)].concat();
         Some(Self {
             pixels,
+            colours: Tensor::from_data(TensorData::new(colours, [9]), &device),
             height,
             width,
             plan,
@@ -87,20 +97,12 @@ impl Resident {
         let plain = self.pixels.device();
         let rows = indices.len();
         let places: Vec<i32> = indices.iter().map(|index| *index as i32).collect();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [rows]), &plain);
+        let places = TensorData::new(places, [rows]);
+        let places = Tensor::<1, Int>::from_data(places, (&plain, DType::I32));
         let columns = numbers.len() / rows.max(1);
         let numbers = Tensor::<2>::from_data(TensorData::new(numbers, [rows, columns]), &plain);
-        let part = |start: usize, count: usize| numbers.clone().narrow(1, start, count);
-        let targets = self.plan.families_len();
-        let chosen = self.pixels.clone().select(0, places).float();
-        let original = self.shifted(chosen, part(targets, PairPlan::SHIFTS));
-        let mut views = vec![self.normalised(original.clone())];
-        for copy in 0..self.plan.copies() {
-            let start = targets + PairPlan::SHIFTS + copy * PairPlan::MATRIX;
-            let warped = self.warped(original.clone(), part(start, PairPlan::MATRIX));
-            views.push(self.normalised(warped));
-        }
-        let target = part(0, targets);
+        let views = self.views(places, &numbers);
+        let target = numbers.narrow(1, 0, self.plan.families_len());
         let tracked = device.is_autodiff();
         let views = views.into_iter().map(|view| match tracked {
             true => view.autodiff(),
@@ -111,6 +113,34 @@ impl Resident {
             target: if tracked { target.autodiff() } else { target },
             epochs_done: None,
         }
+    }
+
+    /// All views, `[batch, 3, height, width]` each.
+    fn views(&self, places: Tensor<1, Int>, numbers: &Tensor<2>) -> Vec<Tensor<4>> {
+        let shifts = self.plan.families_len();
+        let copies = 0..self.plan.copies();
+        let matrices = copies.map(|copy| shifts + PairPlan::SHIFTS + copy * PairPlan::MATRIX);
+        #[cfg(feature = "cube")]
+        if kernel::applies(&self.pixels) {
+            let view = |matrix| {
+                let size = [self.height, self.width];
+                let (pixels, colours) = (self.pixels.clone(), self.colours.clone());
+                let of = kernel::Numbers { shifts, matrix };
+                kernel::view(pixels, places.clone(), numbers.clone(), colours, size, of)
+            };
+            return std::iter::once(None)
+                .chain(matrices.map(Some))
+                .map(view)
+                .collect();
+        }
+        let part = |start: usize, count: usize| numbers.clone().narrow(1, start, count);
+        let chosen = self.pixels.clone().select(0, places).float();
+        let original = self.shifted(chosen, part(shifts, PairPlan::SHIFTS));
+        let warped = matrices.map(|at| self.warped(original.clone(), part(at, PairPlan::MATRIX)));
+        std::iter::once(original.clone())
+            .chain(warped)
+            .map(|view| self.normalised(view))
+            .collect()
     }
 
     /// Whole numbers from 0 along the rows, `[1, height, 1]`, and along the columns, `[1, 1, width]`.
@@ -181,25 +211,19 @@ impl Resident {
             .with_align_corners(false)
             .with_padding_mode(GridSamplePaddingMode::Border);
         let read = (images.grid_sample_2d(grid, options) + ROUNDING).floor();
-        let fill = self.channels(self.plan.fill.map(f32::from));
+        let fill = self.channels(2);
         (read - fill.clone()) * inside + fill
     }
 
     /// Levels to normalised values.
     fn normalised(&self, images: Tensor<4>) -> Tensor<4> {
-        let normalisation = &self.plan.normalisation;
-        let scale = normalisation.std.map(|std| 1.0 / (255.0 * std));
-        let offset: [f32; 3] =
-            std::array::from_fn(|at| -normalisation.mean[at] / normalisation.std[at]);
-        images * self.channels(scale) + self.channels(offset)
+        images * self.channels(0) + self.channels(1)
     }
 
-    /// A number for each channel, `[1, 3, 1, 1]`.
-    fn channels(&self, values: [f32; 3]) -> Tensor<4> {
-        Tensor::from_data(
-            TensorData::new(values.to_vec(), [1, 3, 1, 1]),
-            &self.pixels.device(),
-        )
+    /// The scale (0), offset (1) or fill (2) of each channel, `[1, 3, 1, 1]`.
+    fn channels(&self, which: usize) -> Tensor<4> {
+        let row = self.colours.clone().narrow(0, 3 * which, 3);
+        row.reshape([1, 3, 1, 1])
     }
 }
 
