@@ -34,6 +34,8 @@ def rows():
     """Name, changes to the preset, and the rate's share of the preset's."""
     for family in PARAMETERS:
         yield family, [f"transformation.kind={family}"], 1.0
+    # Whether t mirrored is told by both views together alone.
+    yield "dihedral, hidden units", ["transformation.kind=dihedral", "objective.hidden=256"], 1.0
     # The views differ in their statistics, which running statistics mix.
     for family in ["blur", "convolution"]:
         changes = [f"transformation.kind={family}", "evaluation.statistics=batch"]
