@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::io;
-use std::process::ExitCode;
 
 use aet_data::DataError;
 use aet_learn::{ConfigError, LearnError};
@@ -41,15 +40,15 @@ pub fn of_command_line(error: &clap::Error) -> anyhow::Error {
 /// The exit code that belongs to `outcome`; a failure is told on stderr.
 ///
 /// A reader that closed its end of our stdout, as `head` does, has got all it wanted: exit code 0.
-pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+pub fn exit_code(outcome: anyhow::Result<()>) -> u8 {
     let Err(error) = outcome else {
-        return ExitCode::SUCCESS;
+        return 0;
     };
     if is_broken_pipe(&error) {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     eprintln!("error: {}", message(&error));
-    ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+    if is_usage(&error) { 2 } else { 1 }
 }
 
 /// The error and its causes in one line, without saying anything twice.

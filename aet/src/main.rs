@@ -1,13 +1,14 @@
 //! The `aet` binary: pretrains image encoders without labels by Auto-Encoding Transformations.
 //!
 //! `main` reads the command line, runs one command ([`command`]) and turns its end into an exit
-//! code ([`failure`]): 0 done, 1 failed, 2 usage.
+//! code ([`failure`]), with which the process ends ([`leave`]).
 
 mod allocator;
 mod command;
 mod failure;
 mod features;
 mod interrupt;
+mod leave;
 mod machine;
 mod memory;
 mod methods;
@@ -36,5 +37,5 @@ fn main() -> ExitCode {
         Err(error) if !error.use_stderr() => output::print_help(&error),
         Err(error) => Err(failure::of_command_line(&error)),
     };
-    failure::exit_code(outcome)
+    leave::with(failure::exit_code(outcome))
 }
