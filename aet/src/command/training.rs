@@ -12,7 +12,7 @@ use aet_learn::data::Datasets;
 use aet_learn::evaluate::PretextLoss;
 use aet_learn::generator::GENERATOR_FILE;
 use aet_learn::memory::holdings;
-use aet_learn::objective::Yardstick;
+use aet_learn::objective::{Trivial, Yardstick};
 use aet_learn::probe::{Comparison, ProbeData};
 use aet_learn::recovery::recovery;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
@@ -321,14 +321,16 @@ fn few_steps(experiment: &Experiment, images: usize) -> Option<String> {
 
 /// Advice where test images are answered for no better than without features.
 fn unlearnt(test: &PretextLoss, statistics: Statistics) -> Option<String> {
+    let Yardstick { metric, trivial } = test.yardstick;
+    // These tasks are not set by pairs of views.
+    let is_alone = matches!(trivial, Trivial::MeanImage | Trivial::Still(_));
     let other_cause = match statistics {
-        Statistics::Running => {
+        Statistics::Running if !is_alone => {
             "; or, where the training loss says that it was, images differ from their copies in their \
              statistics, which --set evaluation.statistics=batch keeps apart"
         }
-        Statistics::Batch => "",
+        _ => "",
     };
-    let Yardstick { metric, trivial } = test.yardstick;
     (!test.beats_trivial()).then(|| {
         format!(
             "test {metric} {:.4} is no better than {} {:.4}, so the task was not learnt{other_cause}",
