@@ -80,8 +80,8 @@ pub struct AetConfig {
     pub reduction: Reduction,
     /// What the distance of images is, for `loss = "image"`.
     pub distance: Distance,
-    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
-    /// number for x and one for t(x), added.
+    /// Units of a hidden layer with a ReLU in the decoder, which tells more for worse features; absent,
+    /// none, as released: an answer is then a number for x and one for t(x), added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
 }

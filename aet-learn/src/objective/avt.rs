@@ -34,8 +34,8 @@ const COVERAGES: [&str; 3] = ["coverage_50", "coverage_90", "coverage_95"];
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AvtConfig {
-    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
-    /// number for x and one for t(x), added.
+    /// Units of a hidden layer with a ReLU in the decoder, which tells more for worse features; absent,
+    /// none, as released: an answer is then a number for x and one for t(x), added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
 }

@@ -31,8 +31,8 @@ pub struct GeneratedConfig {
     pub generator: PathBuf,
     /// How the squared differences of z / sigma become one number.
     pub reduction: Reduction,
-    /// Units of a hidden layer with a ReLU in the decoder; absent, none, as released: an answer is then a
-    /// number for x and one for t(x), added.
+    /// Units of a hidden layer with a ReLU in the decoder, which tells more for worse features; absent,
+    /// none, as released: an answer is then a number for x and one for t(x), added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
     /// Numbers of z, read from the generator.

@@ -49,7 +49,8 @@ fn linear_layer([inputs, outputs]: [usize; 2], mut rng: impl Rng, device: &Devic
 
 /// Hidden units with a ReLU between the features of both views and a decoder's linear layer. Without
 /// them, as released, an answer is a number for x and one for t(x), added, which cannot tell what only
-/// both together do: whether t mirrored an image that is as likely either way.
+/// both together do: whether t mirrored an image that is as likely either way. With them features are
+/// worse, as both views can be held against each other by any edges and colours (docs/reproduction.md).
 #[derive(Module, Debug)]
 pub struct Hidden {
     /// `[2 * channels, units]`.
