@@ -18,21 +18,13 @@ const ROUNDING: f32 = super::ROUNDING as f32;
 /// What is no further before the horizon has no place in the image.
 const HORIZON: f32 = super::HORIZON as f32;
 
-/// Where the numbers of a view begin in a row of a plan.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
-    /// Those of the crop.
-    pub(super) shifts: usize,
-    /// Those of the matrix; none for the view that is not warped.
-    pub(super) matrix: Option<usize>,
-}
-
 /// The operation that a backend needs for views.
 #[backend_extension(Cube, Fusion)]
 pub trait ViewsBackend: Backend {
     /// `pixels`, `[images, 3, height * width]` levels, `places`, `[rows]`, and `numbers`, `[rows,
     /// columns]` of a plan, to `[rows, 3, height, width]`; `colours` holds scale, offset and fill of the
-    /// channels, `[9]`.
+    /// channels, `[9]`. In a row of the plan the numbers of the crop begin at `shifts`, and those of the
+    /// matrix at `matrix`, for a view that is warped.
     #[fusion(meta = |_, places, _, colours, [height, width], _, _| {
         let [rows] = places.shape.dims();
         TensorSpec::new(Shape::new([rows, 3, *height, *width]), colours.dtype)
@@ -56,14 +48,16 @@ pub(super) fn applies(pixels: &burn::Tensor<3, Int>) -> bool {
 
 /// A view of the images at `places`, `[rows]`, of `pixels`, `[images, 3, height * width]`, by the
 /// `numbers`, `[rows, columns]`, of a plan: `[rows, 3, height, width]`. `colours` is scale, offset and
-/// fill of the three channels, `[9]`.
+/// fill of the three channels, `[9]`; the crop begins at `shifts` of a row, and the matrix, for a view
+/// that is warped, at `matrix`.
 pub(super) fn view(
     pixels: burn::Tensor<3, Int>,
     places: burn::Tensor<1, Int>,
     numbers: burn::Tensor<2>,
     colours: burn::Tensor<1>,
     size: [usize; 2],
-    of: Numbers,
+    shifts: usize,
+    matrix: Option<usize>,
 ) -> burn::Tensor<4> {
     burn::Tensor::from_dispatch(Dispatch::view(
         pixels.into_dispatch(),
@@ -71,8 +65,8 @@ pub(super) fn view(
         numbers.into_dispatch(),
         colours.into_dispatch(),
         size,
-        of.shifts,
-        of.matrix,
+        shifts,
+        matrix,
     ))
 }
 

@@ -125,8 +125,8 @@ impl Resident {
             let view = |matrix| {
                 let size = [self.height, self.width];
                 let (pixels, colours) = (self.pixels.clone(), self.colours.clone());
-                let of = kernel::Numbers { shifts, matrix };
-                kernel::view(pixels, places.clone(), numbers.clone(), colours, size, of)
+                let (places, numbers) = (places.clone(), numbers.clone());
+                kernel::view(pixels, places, numbers, colours, size, shifts, matrix)
             };
             return std::iter::once(None)
                 .chain(matrices.map(Some))
