@@ -5,11 +5,14 @@ use std::sync::OnceLock;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// The instruction set that this process uses.
+/// The instruction set that this process uses: the best of this machine, or what `AET_SIMD` names, if
+/// the machine has it.
 fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match std::env::var("AET_SIMD").as_deref() {
         Ok("portable") => Arch::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Ok("avx2") => pulp::x86::V3::try_new().map_or_else(Arch::new, Arch::V3),
         _ => Arch::new(),
     })
 }

@@ -61,7 +61,21 @@ fn check() -> Result<(), String> {
     } else {
         cargo(&format!("test --workspace --locked {devices}"), &[])?;
     }
-    libjpeg_turbo(if nextest { "nextest run" } else { "test" })
+    let test = if nextest { "nextest run" } else { "test" };
+    lesser_instructions(test)?;
+    libjpeg_turbo(test)
+}
+
+/// The kernels once more with the instructions of lesser machines than this one.
+fn lesser_instructions(test: &str) -> Result<(), String> {
+    for instructions in ["avx2", "portable"] {
+        println!("AET_SIMD={instructions}");
+        cargo(
+            &format!("{test} -p aet-kernels --locked"),
+            &[("AET_SIMD", instructions)],
+        )?;
+    }
+    Ok(())
 }
 
 /// The features of devices that can be tested here, as cargo takes them: all tests are run with them,
