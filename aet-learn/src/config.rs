@@ -293,7 +293,8 @@ impl ExperimentConfig {
     /// Reads TOML and applies `overrides`, each `key=value` with dots between the parts of the key
     /// and the value in TOML's notation (a bare word is taken as a string).
     ///
-    /// An override of a `kind` drops the other keys of its table, which belong to the old kind.
+    /// An override of a `kind` drops the other keys of its table, which belong to the old kind, but for
+    /// those that other overrides set.
     ///
     /// # Errors
     /// When the text is not TOML, a key is unknown or a value is of the wrong type; the message is
@@ -304,9 +305,7 @@ impl ExperimentConfig {
             message: one_line(error.message()),
         };
         let mut table: Table = text.parse().map_err(|error| fail(origin, error))?;
-        for change in overrides {
-            apply_override(&mut table, change)?;
-        }
+        apply_overrides(&mut table, overrides)?;
         name_default_kinds(&mut table);
         Value::Table(table)
             .try_into()
@@ -461,8 +460,27 @@ pub(crate) fn name_default_kinds(experiment: &mut Table) {
     }
 }
 
+/// Sets dotted keys of `table`, each `key=value`, one after the other. A new `kind` drops what belongs to
+/// the old one, but not what an override before it has set.
+pub(crate) fn apply_overrides(table: &mut Table, overrides: &[String]) -> Result<(), ConfigError> {
+    for (place, change) in overrides.iter().enumerate() {
+        apply_override(table, change)?;
+        let key = change.split('=').next().unwrap_or_default().trim();
+        let Some(own) = key.strip_suffix("kind").filter(|own| own.ends_with('.')) else {
+            continue;
+        };
+        for earlier in &overrides[..place] {
+            let of_the_table = earlier.trim_start().strip_prefix(own);
+            if of_the_table.is_some_and(|rest| !rest.starts_with("kind")) {
+                apply_override(table, earlier)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Sets one dotted key of `table`; a whole number among the parts is a place in a list.
-pub(crate) fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
+fn apply_override(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let fail = |message: String| ConfigError::Toml {
         origin: format!("--set {change}"),
         message,

@@ -38,6 +38,18 @@ fn changing_a_kind_drops_the_keys_of_the_old_kind() {
 }
 
 #[test]
+fn changing_a_kind_keeps_what_was_changed_before_it() {
+    let hidden = ["objective.hidden=7", "objective.kind=avt"];
+    let swapped = ["objective.kind=avt", "objective.hidden=7"];
+    let found = resolve(&hidden).unwrap();
+    assert_eq!(found, resolve(&swapped).unwrap());
+    assert_ne!(found, resolve(&hidden[1..]).unwrap());
+    // The new kind has no such key, which is said and not passed over.
+    let message = resolve(&["objective.loss=matrix", "objective.kind=avt"]).unwrap_err();
+    assert!(message.to_string().contains("loss"), "{message}");
+}
+
+#[test]
 fn a_resolved_experiment_survives_its_own_toml() {
     let experiment = resolve(&["seed=3", "schedule.kind=constant", "schedule.rate=0.1"]).unwrap();
     let text = experiment.to_toml().unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::backbone::{BackboneConfig, find_tap};
-use crate::config::{apply_override, one_line};
+use crate::config::{apply_overrides, one_line};
 use crate::error::ConfigError;
 use crate::probe::ProbeConfig;
 
@@ -166,9 +166,7 @@ impl Protocol {
         };
         let shipped: Table = text.parse().map_err(fail)?;
         let mut table = shipped.clone();
-        for change in overrides {
-            apply_override(&mut table, change)?;
-        }
+        apply_overrides(&mut table, overrides)?;
         let mut reductions = Vec::new();
         differences("", &shipped, &table, &mut reductions);
         let config: ProtocolConfig = Value::Table(with_shared_training(table))
