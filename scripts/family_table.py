@@ -76,8 +76,8 @@ def train(options, name, changes, share):
     found = last_epoch(run)
     if found:
         return found
-    changes = [*changes, f"schedule.rate={options.rate * share}", "evaluation.probes=[]", "evaluation.eval_every=0",
-               *options.set]
+    changes = [*changes, *options.set, f"schedule.rate={options.rate * share}", "evaluation.probes=[]",
+               "evaluation.eval_every=0"]
     command = [options.aet, "pretrain", options.data, "--preset", options.preset, "--runs", str(options.runs),
                "--name", run.name, "--epochs", str(options.epochs), "--seed", str(options.seed)]
     command += [f"--set={change}" for change in changes]
