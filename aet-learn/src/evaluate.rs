@@ -88,12 +88,24 @@ pub fn pretext_loss(
     images: &Arc<ImageSet>,
 ) -> Result<PretextLoss, LearnError> {
     let batches = || evaluation_batches(experiment, images, BATCH_SIZE);
-    let model = match experiment.evaluation.statistics {
-        Statistics::Running => model.valid(),
-        Statistics::Batch => in_training(model, experiment, [images.height(), images.width()])?,
-    };
+    let model = judged(model, experiment, [images.height(), images.width()])?;
     let yardstick = experiment.objective.yardstick();
     loss_over(&model, yardstick, &batches, |batch| batch)
+}
+
+/// A copy of `model` as it is judged on held-out images, by the statistics that the experiment says.
+///
+/// # Errors
+/// When the task cannot be set on images of that size.
+pub(crate) fn judged(
+    model: &Model,
+    experiment: &Experiment,
+    image_size: [usize; 2],
+) -> Result<Model, LearnError> {
+    match experiment.evaluation.statistics {
+        Statistics::Running => Ok(model.valid()),
+        Statistics::Batch => in_training(model, experiment, image_size),
+    }
 }
 
 /// A copy of `model` that normalises every batch by its own statistics, as in training. Its running

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use aet_data::{HostBatch, ImageSet, hold_out};
-use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::config::Experiment;
 use crate::error::LearnError;
-use crate::evaluate::evaluation_batches;
+use crate::evaluate::{evaluation_batches, judged};
 use crate::model::Model;
 use crate::state::host_values;
 
@@ -65,8 +64,8 @@ pub struct Calibration {
     pub scaled: [f64; 3],
 }
 
-/// What `model`, frozen, tells of the targets of `images`; none where its objective regresses no
-/// numbers.
+/// What `model`, frozen, tells of the targets of `images`, by the statistics that
+/// `evaluation.statistics` names; none where its objective regresses no numbers.
 ///
 /// # Errors
 /// When the images cannot be loaded, or the task cannot be set on them.
@@ -79,7 +78,7 @@ pub fn recovery(
     if names.is_empty() || images.is_empty() {
         return Ok(None);
     }
-    let model = model.valid();
+    let model = judged(model, experiment, [images.height(), images.width()])?;
     let mut answers = Answers::default();
     for batch in evaluation_batches(experiment, images, BATCH_SIZE)? {
         let batch = batch?;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use aet_data::{Alteration, AlteredPipeline, ImageSet};
 use aet_geometry::{TransformationFamily, WindowFit};
-use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::batch::Batch;
 use crate::border::BorderMode;
 use crate::config::Experiment;
 use crate::error::{ConfigError, LearnError};
-use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, loss_over};
+use crate::evaluate::{BATCH_SIZE, PretextLoss, batches_of, judged, loss_over};
 use crate::model::Model;
 use crate::objective::{Trivial, Yardstick};
 
@@ -109,7 +108,8 @@ impl Shortcuts {
     }
 }
 
-/// Evaluates `model`, frozen, on `images` under every condition. `progress` is told the share that is
+/// Evaluates `model`, frozen, on `images` under every condition, by the statistics that
+/// `evaluation.statistics` names. `progress` is told the share that is
 /// done.
 ///
 /// # Errors
@@ -273,10 +273,9 @@ impl<'a> Examination<'a> {
             Condition::Noise => altered(Alteration::Noise),
             _ => plain,
         };
-        let mut model = self.model.clone();
+        let mut model = judged(self.model, experiment, self.image_size())?;
         let framing = experiment.framing(self.image_size());
         model.objective = model.objective.framed(framing);
-        let model = model.valid();
         let batches = || batches_of(pipeline.clone(), experiment, self.images, BATCH_SIZE);
         let yardstick = experiment.objective.yardstick();
         loss_over(&model, yardstick, &batches, |batch| {

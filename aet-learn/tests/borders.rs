@@ -14,6 +14,7 @@ use aet_learn::config::{Experiment, ExperimentConfig};
 use aet_learn::evaluate::{evaluation_batches, pretext_loss};
 use aet_learn::model::{Model, fresh_model};
 use aet_learn::optim::step;
+use aet_learn::recovery::recovery;
 use aet_learn::run_dir::{RunDirectory, RunInfo};
 use aet_learn::shortcuts::{Condition, examine};
 use aet_learn::state::host_values;
@@ -236,6 +237,25 @@ fn a_decoder_that_reads_the_fill_is_found_out() {
     assert!((ratio(Condition::OriginalResampled) - ratio(Condition::Images)).abs() < 1e-3);
     assert!(found.row(Condition::IdentityResampled).is_some());
     assert!(found.left_out.is_empty() && found.window.unwrap().holds());
+}
+
+#[test]
+fn shortcuts_and_what_is_told_go_by_the_statistics_that_the_experiment_says() {
+    let images = waves(12);
+    let running = experiment(&[]);
+    let batchwise = experiment(&["evaluation.statistics=batch"]);
+    let model = fresh_model(&running, SIZE, &Device::flex().autodiff()).unwrap();
+    let of = |experiment: &Experiment| {
+        let found = examine(&model, experiment, &images, &mut |_| ()).unwrap();
+        let told = recovery(&model, experiment, &images).unwrap().unwrap();
+        let plain = pretext_loss(&model, experiment, &images).unwrap();
+        let metric = found.row(Condition::Images).unwrap().metric;
+        assert_eq!(metric, plain.metric());
+        (metric, told.components[0].r2)
+    };
+    let (running, batchwise) = (of(&running), of(&batchwise));
+    assert_ne!(running.0, batchwise.0);
+    assert_ne!(running.1, batchwise.1);
 }
 
 #[test]
