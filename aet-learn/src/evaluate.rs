@@ -108,8 +108,8 @@ pub(crate) fn judged(
     }
 }
 
-/// A copy of `model` that normalises every batch by its own statistics, as in training. Its running
-/// statistics are its own.
+/// A copy of `model` that normalises every batch by its own statistics, as in training, but keeps nothing
+/// for gradients. Its running statistics are its own.
 fn in_training(
     model: &Model,
     experiment: &Experiment,
@@ -117,7 +117,7 @@ fn in_training(
 ) -> Result<Model, LearnError> {
     let device = model.encoder.device().autodiff();
     let copy = fresh_model(experiment, image_size, &device)?;
-    with_named_tensors(copy, &named_tensors(&model.valid()))
+    Ok(with_named_tensors(copy, &named_tensors(&model.valid()))?.no_grad())
 }
 
 /// The metric of the `mean` of all targets, judged as the decoder's answers are.
