@@ -469,12 +469,12 @@ pub(crate) fn apply_overrides(table: &mut Table, overrides: &[String]) -> Result
         let Some(own) = key.strip_suffix("kind").filter(|own| own.ends_with('.')) else {
             continue;
         };
-        for earlier in &overrides[..place] {
-            let of_the_table = earlier.trim_start().strip_prefix(own);
-            if of_the_table.is_some_and(|rest| !rest.starts_with("kind")) {
-                apply_override(table, earlier)?;
-            }
-        }
+        let earlier = overrides[..place].iter().filter(|earlier| {
+            let rest = earlier.trim_start().strip_prefix(own);
+            rest.is_some_and(|rest| !rest.starts_with("kind"))
+        });
+        // All over again, as they may name kinds further down.
+        apply_overrides(table, &earlier.cloned().collect::<Vec<_>>())?;
     }
     Ok(())
 }

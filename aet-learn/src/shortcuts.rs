@@ -109,8 +109,7 @@ impl Shortcuts {
 }
 
 /// Evaluates `model`, frozen, on `images` under every condition, by the statistics that
-/// `evaluation.statistics` names. `progress` is told the share that is
-/// done.
+/// `evaluation.statistics` names. `progress` is told the share that is done.
 ///
 /// # Errors
 /// When the objective has no transformed copies, or the images cannot be loaded.
