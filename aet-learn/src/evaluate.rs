@@ -285,3 +285,44 @@ impl Moments {
         total / self.sums.len().max(1) as f64
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::module::{ModuleVisitor, Param};
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::config::ExperimentConfig;
+
+    /// How many of the parameters that it visits operations keep something for.
+    #[derive(Default)]
+    struct Tracked(usize);
+
+    impl ModuleVisitor for Tracked {
+        fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+            self.0 += usize::from(parameter.val().is_require_grad());
+        }
+    }
+
+    fn tracked(model: &Model) -> usize {
+        let mut tracked = Tracked::default();
+        model.visit(&mut tracked);
+        tracked.0
+    }
+
+    #[test]
+    fn models_that_are_judged_keep_nothing_for_gradients() {
+        for statistics in [Statistics::Running, Statistics::Batch] {
+            let preset = include_str!("../../presets/smoke.toml");
+            let mut config = ExperimentConfig::parse(preset, "smoke", &[]).unwrap();
+            config.evaluation.statistics = statistics;
+            let experiment = config.resolve().unwrap();
+            let size = [32, 32];
+            let model = fresh_model(&experiment, size, &Device::flex().autodiff()).unwrap();
+            assert!(tracked(&model) > 0);
+            let judged = judged(&model, &experiment, size).unwrap();
+            assert_eq!(tracked(&judged), 0, "{statistics:?}");
+        }
+    }
+}
