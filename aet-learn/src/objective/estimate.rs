@@ -30,6 +30,8 @@ const NEAR: f64 = 1.0;
 /// - eight affine ones, with hidden units and absolute differences, to 0.73, 0.78, 0.78 and 0.80 with 0.02,
 ///   0.01, 0.005 and 0, corners off by 32, 22, 22 and 23 px.
 const SLOPES: [f64; 3] = [0.1, 0.02, 0.005];
+
+/// The candidates of a family with quarter turns; one that turns by any angle has twice as many.
 const FEW: usize = 4;
 
 /// How outputs of a linear layer become an [`Answer`].
